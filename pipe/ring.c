@@ -1,0 +1,298 @@
+#include "pipe/ring.h"
+
+#define RING_ERRNO_SHIFT 16
+
+/* A rule of our own that the caller broke: never reached by what a peer does. */
+static inline void own_rule(bool kept)
+{
+	if (!kept)
+		__builtin_trap();
+}
+
+bool ring_capacity_valid(uint64_t capacity)
+{
+	return capacity >= RING_CAPACITY_MIN && capacity <= RING_CAPACITY_MAX &&
+	       (capacity & (capacity - 1)) == 0;
+}
+
+void ring_init(struct ring_shared *shared, uint64_t position)
+{
+	/* Relaxed: the message that tells the peer of the ring orders these before its looks. */
+	store_relaxed(&shared->written, position);
+	store_relaxed(&shared->room_at, position);
+	store_relaxed(&shared->end, RING_OPEN);
+	store_relaxed(&shared->read, position);
+	store_relaxed(&shared->data_at, position);
+	store_relaxed(&shared->gone, 0);
+}
+
+void ring_producer_attach(struct ring_producer *p, struct ring_shared *shared, unsigned char *data,
+	uint64_t capacity, uint64_t position)
+{
+	own_rule(ring_capacity_valid(capacity));
+	*p = (struct ring_producer){
+		.shared = shared,
+		.data = data,
+		.capacity = capacity,
+		.written = position,
+		.read_seen = position,
+		.woken_upto = position,
+	};
+}
+
+void ring_consumer_attach(struct ring_consumer *c, struct ring_shared *shared, unsigned char *data,
+	uint64_t capacity, uint64_t position)
+{
+	own_rule(ring_capacity_valid(capacity));
+	*c = (struct ring_consumer){
+		.shared = shared,
+		.data = data,
+		.capacity = capacity,
+		.read = position,
+		.written_seen = position,
+		.woken_upto = position,
+	};
+}
+
+/*
+ * Positions run around 2^64, so only differences are compared. True when 'at'
+ * is one of the positions behind 'from' up to and including 'upto'.
+ */
+static inline bool crossed(uint64_t at, uint64_t from, uint64_t upto)
+{
+	return at - from - 1 < upto - from;
+}
+
+static inline uint64_t room(const struct ring_producer *p)
+{
+	return p->capacity - (p->written - p->read_seen);
+}
+
+static void producer_broken(struct ring_producer *p)
+{
+	p->broken = true;
+	p->end = -RING_EPROTO;
+}
+
+/* Takes in what the consumer's line says. Only while the end is 0. */
+static inline void producer_look(struct ring_producer *p)
+{
+	uint32_t gone = load_relaxed(&p->shared->gone); /* no data hangs on it */
+	/* Acquire; partner: the release in ring_consume. Bytes are read before they are
+	 * overwritten. */
+	uint64_t read = load_acquire(&p->shared->read);
+
+	/* It lies between where it was last and what was written: neither backwards nor ahead. */
+	if (gone > 1 || p->written - read > p->written - p->read_seen) {
+		producer_broken(p);
+		return;
+	}
+	p->read_seen = read;
+	if (gone)
+		p->end = -RING_EPIPE;
+}
+
+struct ring_span ring_reserve(struct ring_producer *p)
+{
+	if (p->end == 0)
+		producer_look(p);
+	return (struct ring_span){
+		.data = p->data + (p->written & (p->capacity - 1)),
+		.len = p->end == 0 ? room(p) : 0,
+		.end = p->end,
+	};
+}
+
+void ring_commit(struct ring_producer *p, size_t len)
+{
+	own_rule(len <= room(p) && (len == 0 || !p->ended));
+	p->written += len;
+	/* Release; partner: the acquire of 'written' in consumer_look. First the bytes. */
+	store_release(&p->shared->written, p->written);
+}
+
+size_t ring_write(struct ring_producer *p, const void *bytes, size_t len)
+{
+	/* Room seen earlier will do: the consumer's line is left to ring_wake_consumer. */
+	if (p->end == 0 && len > room(p))
+		producer_look(p);
+	if (len > room(p))
+		len = room(p);
+	if (p->end != 0 || len == 0)
+		return 0;
+	__builtin_memcpy(p->data + (p->written & (p->capacity - 1)), bytes, len);
+	ring_commit(p, len);
+	return len;
+}
+
+static void producer_end(struct ring_producer *p, uint32_t end)
+{
+	if (p->ended)
+		return;
+	p->ended = true;
+	p->wake = true;
+	if (p->end == 0)
+		p->end = -RING_EPIPE;
+	/* Release; partner: the acquire of 'end' in consumer_look. First the last 'written'. */
+	store_release(&p->shared->end, end);
+}
+
+void ring_finish(struct ring_producer *p)
+{
+	producer_end(p, RING_FINISHED);
+}
+
+void ring_fail(struct ring_producer *p, int error)
+{
+	own_rule(error > 0 && error <= RING_ERRNO_MAX);
+	producer_end(p, RING_FAILED | (uint32_t)error << RING_ERRNO_SHIFT);
+}
+
+void ring_await_room(struct ring_producer *p, size_t len)
+{
+	own_rule(len > 0 && len <= p->capacity);
+	store_relaxed(&p->shared->room_at, p->written + len - p->capacity);
+	/*
+	 * Fence; partner: the one in ring_wake_producer. Either the look that
+	 * follows here finds the room, or the consumer finds room_at.
+	 */
+	full_fence();
+}
+
+bool ring_wake_consumer(struct ring_producer *p)
+{
+	uint64_t from = p->woken_upto;
+	bool wake = p->wake;
+
+	if (p->written == from && !wake)
+		return false;
+	p->woken_upto = p->written;
+	p->wake = false;
+	/*
+	 * Fence; partner: the one in ring_await_data. Either the consumer's look
+	 * finds 'written', or data_at is found here.
+	 */
+	full_fence();
+	wake |= crossed(load_relaxed(&p->shared->data_at), from, p->written);
+	/* The line had to come here for data_at: what else it says costs nothing now. */
+	if (p->end == 0)
+		producer_look(p);
+	return wake;
+}
+
+static void consumer_broken(struct ring_consumer *c)
+{
+	c->broken = true;
+	c->end = -RING_EPROTO;
+}
+
+/* Is this an end word that a producer which keeps the rules can have written? */
+static inline bool end_valid(uint32_t end)
+{
+	uint32_t error = end >> RING_ERRNO_SHIFT;
+
+	if (end == RING_OPEN || end == RING_FINISHED)
+		return true;
+	return (end & 0xffff) == RING_FAILED && error > 0 && error <= RING_ERRNO_MAX;
+}
+
+/* Takes in what the producer's line says. Only while the end is 0. */
+static inline void consumer_look(struct ring_consumer *c)
+{
+	/*
+	 * The end before the position, or a last commit between the two looks is
+	 * lost. Acquire; partner: the release in producer_end.
+	 */
+	uint32_t end = load_acquire(&c->shared->end);
+	/* Acquire; partner: the release in ring_commit. The bytes are there with the position. */
+	uint64_t written = load_acquire(&c->shared->written);
+
+	/* It lies between where it was last and a full ring: neither backwards nor too far. */
+	if (!end_valid(end) ||
+		written - c->written_seen > c->read + c->capacity - c->written_seen) {
+		consumer_broken(c);
+		return;
+	}
+	c->written_seen = written;
+	if (end != RING_OPEN)
+		c->end = end == RING_FINISHED ? 1 : -(int)(end >> RING_ERRNO_SHIFT);
+}
+
+static inline uint64_t unread(const struct ring_consumer *c)
+{
+	return c->stopped || c->broken ? 0 : c->written_seen - c->read;
+}
+
+struct ring_span ring_peek(struct ring_consumer *c)
+{
+	if (c->end == 0)
+		consumer_look(c);
+	return (struct ring_span){
+		.data = c->data + (c->read & (c->capacity - 1)),
+		.len = unread(c),
+		.end = c->end,
+	};
+}
+
+void ring_consume(struct ring_consumer *c, size_t len)
+{
+	own_rule(len <= c->written_seen - c->read);
+	c->read += len;
+	/* Release; partner: the acquire in producer_look. Bytes are read before they are given
+	 * back. */
+	store_release(&c->shared->read, c->read);
+}
+
+size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len)
+{
+	/* Bytes seen earlier will do: the producer's line is left alone. */
+	if (c->end == 0 && len > unread(c))
+		consumer_look(c);
+	if (len > unread(c))
+		len = unread(c);
+	if (len == 0)
+		return 0;
+	__builtin_memcpy(ret_bytes, c->data + (c->read & (c->capacity - 1)), len);
+	ring_consume(c, len);
+	return len;
+}
+
+void ring_stop(struct ring_consumer *c)
+{
+	if (c->stopped)
+		return;
+	c->stopped = true;
+	c->wake = true;
+	if (c->end == 0)
+		c->end = 1;
+	/* Relaxed: the producer takes nothing from 'gone' but its value. */
+	store_relaxed(&c->shared->gone, 1);
+}
+
+void ring_await_data(struct ring_consumer *c, size_t len)
+{
+	own_rule(len > 0 && len <= c->capacity);
+	store_relaxed(&c->shared->data_at, c->read + len);
+	/*
+	 * Fence; partner: the one in ring_wake_consumer. Either the look that
+	 * follows here finds the bytes, or the producer finds data_at.
+	 */
+	full_fence();
+}
+
+bool ring_wake_producer(struct ring_consumer *c)
+{
+	uint64_t from = c->woken_upto;
+	bool wake = c->wake;
+
+	if (c->read == from && !wake)
+		return false;
+	c->woken_upto = c->read;
+	c->wake = false;
+	/*
+	 * Fence; partner: the one in ring_await_room. Either the producer's look
+	 * finds 'read', or room_at is found here.
+	 */
+	full_fence();
+	return wake | crossed(load_relaxed(&c->shared->room_at), from, c->read);
+}

@@ -1,0 +1,163 @@
+/*
+ * ring: a single-producer single-consumer byte ring in memory that two parties
+ * share and that neither of them trusts. Specified in DATAPIPE.md sections 2-5.
+ *
+ * pipe/ holds this ring, the bidirectional pipe made of two of them (pipe.h)
+ * and the pending words with which one side wakes the other (bell.h). It is
+ * freestanding C11 and compiled for both sides unchanged: no I/O, no
+ * allocation, no logging. It may include nothing but compiler headers.
+ *
+ * The data area is mapped twice in a row by whoever attaches, so that every
+ * span is one piece: data[0 .. 2 * capacity) must be valid memory in which
+ * data[i] and data[i + capacity] are the same byte.
+ *
+ * Positions count bytes since the ring was made, run free (they may wrap
+ * around 2^64) and are masked only where memory is accessed. The position that
+ * a side owns lives in its private struct; the shared word is only published.
+ */
+#ifndef FERRULE_PIPE_RING_H
+#define FERRULE_PIPE_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pipe/barrier.h"
+
+#define RING_CAPACITY_MIN 4096u       /* bytes; one page, so that it can be mapped twice */
+#define RING_CAPACITY_MAX (16u << 20) /* bytes */
+#define RING_LINE         128         /* bytes; CPUs prefetch cache lines in pairs */
+
+/* The low byte of ring_shared.end. With RING_FAILED bits 16-31 hold the errno. */
+enum ring_end {
+	RING_OPEN = 0,     /* more bytes may follow */
+	RING_FINISHED = 1, /* no byte follows those below 'written' */
+	RING_FAILED = 2,   /* as finished, and then the reader gets the errno */
+};
+
+/* One direction's words in shared memory. DATAPIPE.md section 2 tabulates the offsets. */
+struct ring_shared {
+	/* written ONLY by the producer */
+	shared_u64 written; /* bytes ever committed */
+	shared_u64 room_at; /* producer asks to be woken once 'read' reaches this */
+	shared_u32 end;     /* enum ring_end | errno << 16; leaves RING_OPEN once */
+	unsigned char producer_reserved[RING_LINE - 20];
+	/* written ONLY by the consumer */
+	shared_u64 read;    /* bytes ever consumed */
+	shared_u64 data_at; /* consumer asks to be woken once 'written' reaches this */
+	shared_u32 gone;    /* 0, or 1: the consumer will read no more */
+	unsigned char consumer_reserved[RING_LINE - 20];
+};
+
+_Static_assert(offsetof(struct ring_shared, written) == 0, "DATAPIPE.md section 2");
+_Static_assert(offsetof(struct ring_shared, room_at) == 8, "DATAPIPE.md section 2");
+_Static_assert(offsetof(struct ring_shared, end) == 16, "DATAPIPE.md section 2");
+_Static_assert(offsetof(struct ring_shared, read) == 128, "DATAPIPE.md section 2");
+_Static_assert(offsetof(struct ring_shared, data_at) == 136, "DATAPIPE.md section 2");
+_Static_assert(offsetof(struct ring_shared, gone) == 144, "DATAPIPE.md section 2");
+_Static_assert(sizeof(struct ring_shared) == 256, "DATAPIPE.md section 2");
+
+/* Private to the writing side. Fields are for ring.c; use the functions. */
+struct ring_producer {
+	struct ring_shared *shared;
+	unsigned char *data;  /* 2 * capacity bytes of address space */
+	uint64_t capacity;    /* bytes, a power of two */
+	uint64_t written;     /* own position, published in shared->written */
+	uint64_t read_seen;   /* the consumer's position as last checked */
+	uint64_t woken_upto;  /* 'written' when the consumer's data_at was last looked at */
+	int end;              /* what ring_reserve reports; stays once it is not 0 */
+	bool ended;           /* finish or fail was called */
+	bool wake;            /* the end was set and the consumer not told yet */
+	bool broken;          /* the consumer broke a rule: EPROTO from here on */
+};
+
+/* Private to the reading side. */
+struct ring_consumer {
+	struct ring_shared *shared;
+	unsigned char *data;
+	uint64_t capacity;
+	uint64_t read;         /* own position, published in shared->read */
+	uint64_t written_seen; /* the producer's position as last checked */
+	uint64_t woken_upto;   /* 'read' when the producer's room_at was last looked at */
+	int end;               /* what ring_peek reports; stays once it is not 0 */
+	bool stopped;          /* ring_stop was called */
+	bool wake;             /* 'gone' was set and the producer not told yet */
+	bool broken;           /* the producer broke a rule: EPROTO from here on */
+};
+
+/*
+ * A look at one end of a ring. 'end' belongs to the moment before 'len' was
+ * taken, so a reader that sees an end has also seen every byte before it.
+ */
+struct ring_span {
+	unsigned char *data; /* len bytes in one piece; valid until commit or consume */
+	size_t len;          /* bytes; 0 when there is nothing (and data must not be touched) */
+	int end;             /* consumer: 0 open, 1 nothing follows these bytes, or the negative errno
+	                      * that follows them. Producer: 0 open, -EPIPE the reader is gone or the
+	                      * ring was ended from here, both sides: -EPROTO the peer broke a rule
+	                      * (then len is 0). What is not 0 once stays what it is. */
+};
+
+#define RING_EPIPE  32 /* Linux numbers; PROTOCOL.md section 7 */
+#define RING_EPROTO 71
+#define RING_ERRNO_MAX 4095 /* the largest errno that a ring carries, as in Linux */
+
+/* A power of two within the limits above. */
+bool ring_capacity_valid(uint64_t capacity);
+
+/* Makes the shared words those of an empty ring whose positions are both 'position' (0 but in tests). */
+void ring_init(struct ring_shared *shared, uint64_t position);
+
+/*
+ * Attach one side to an initialised ring. 'capacity' must be valid and comes
+ * from whoever made the ring, never from the shared memory. 'position' as
+ * given to ring_init.
+ */
+void ring_producer_attach(struct ring_producer *p, struct ring_shared *shared, unsigned char *data,
+		uint64_t capacity, uint64_t position);
+void ring_consumer_attach(struct ring_consumer *c, struct ring_shared *shared, unsigned char *data,
+		uint64_t capacity, uint64_t position);
+
+/* All the room there is; fill any prefix of it and commit that many bytes. */
+struct ring_span ring_reserve(struct ring_producer *p);
+/* Not after ring_finish or ring_fail. A len beyond the last span's is a bug of the caller and traps. */
+void ring_commit(struct ring_producer *p, size_t len);
+
+/* All the bytes there are; use any prefix of them and consume that many. */
+struct ring_span ring_peek(struct ring_consumer *c);
+void ring_consume(struct ring_consumer *c, size_t len);
+
+/*
+ * Copying forms: as many bytes as fit; the number copied (0..len). Look at
+ * ring_reserve().end or ring_peek().end on 0. They look at the peer's line only
+ * when what they know from the last look is not enough.
+ */
+size_t ring_write(struct ring_producer *p, const void *bytes, size_t len);
+size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len);
+
+/* No byte follows. The second call of either has no effect. 'error' is 1..RING_ERRNO_MAX. */
+void ring_finish(struct ring_producer *p);
+void ring_fail(struct ring_producer *p, int error);
+
+/* The reader will read no more; the writer sees -EPIPE. Unread bytes are dropped. */
+void ring_stop(struct ring_consumer *c);
+
+/*
+ * The sleep handshake, consumer's half. Announce how many bytes are waited for
+ * (1..capacity), then look once more with ring_peek, and sleep only when that
+ * look finds less than 'len' and no end. Partner: ring_wake_consumer.
+ */
+void ring_await_data(struct ring_consumer *c, size_t len);
+/* The producer's half: room for 'len' bytes (1..capacity). Partner: ring_wake_producer. */
+void ring_await_room(struct ring_producer *p, size_t len);
+
+/*
+ * After one or more commits, or an end: must the consumer be woken? True
+ * exactly once per announcement that the commits since the last call satisfied,
+ * and once for the end. Partner: ring_await_data.
+ */
+bool ring_wake_consumer(struct ring_producer *p);
+/* After consuming, or ring_stop: must the producer be woken? Partner: ring_await_room. */
+bool ring_wake_producer(struct ring_consumer *c);
+
+#endif

@@ -1,0 +1,233 @@
+#include "protocol/fs.h"
+
+#include "pipe/ring.h"
+
+_Static_assert(sizeof(struct fs_attributes) == 80, "PROTOCOL.md section 5");
+_Static_assert(offsetof(struct fs_attributes, mtime_s) == 24, "PROTOCOL.md section 5");
+_Static_assert(offsetof(struct fs_attributes, mtime_ns) == 48, "PROTOCOL.md section 5");
+_Static_assert(offsetof(struct fs_attributes, mode) == 60, "PROTOCOL.md section 5");
+_Static_assert(offsetof(struct fs_attributes, reserved) == 76, "PROTOCOL.md section 5");
+
+static const struct wire_field mount_fields[] = {
+	WIRE_FIELD_STRING(struct fs_mount, path, FS_PATH_MAX),
+};
+
+static const struct wire_field mounted_fields[] = {
+	WIRE_FIELD_U32(struct fs_mounted, flags),
+	WIRE_FIELD_U32(struct fs_mounted, max_frame),
+	WIRE_FIELD_U64(struct fs_mounted, operations),
+};
+
+/* The struct field by field; elsewhere it is one WIRE_FIXED field. */
+static const struct wire_field attributes_fields[] = {
+	WIRE_FIELD_U64(struct fs_attributes, size),
+	WIRE_FIELD_U64(struct fs_attributes, blocks),
+	WIRE_FIELD_U64(struct fs_attributes, inode),
+	WIRE_FIELD_U64(struct fs_attributes, mtime_s),
+	WIRE_FIELD_U64(struct fs_attributes, atime_s),
+	WIRE_FIELD_U64(struct fs_attributes, ctime_s),
+	WIRE_FIELD_U32(struct fs_attributes, mtime_ns),
+	WIRE_FIELD_U32(struct fs_attributes, atime_ns),
+	WIRE_FIELD_U32(struct fs_attributes, ctime_ns),
+	WIRE_FIELD_U32(struct fs_attributes, mode),
+	WIRE_FIELD_U32(struct fs_attributes, nlink),
+	WIRE_FIELD_U32(struct fs_attributes, uid),
+	WIRE_FIELD_U32(struct fs_attributes, gid),
+	WIRE_FIELD_U32(struct fs_attributes, reserved),
+};
+
+static const struct wire_field open_fields[] = {
+	WIRE_FIELD_U32(struct fs_open, directory),
+	WIRE_FIELD_U32(struct fs_open, flags),
+	WIRE_FIELD_U32(struct fs_open, mode),
+	WIRE_FIELD_STRING(struct fs_open, path, FS_PATH_MAX),
+};
+
+static const struct wire_field opened_fields[] = {
+	WIRE_FIELD_U32(struct fs_opened, handle),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_FIXED(struct fs_opened, attributes),
+};
+
+static const struct wire_field close_fields[] = {
+	WIRE_FIELD_U32(struct fs_close, handle),
+};
+
+static const struct wire_field read_fields[] = {
+	WIRE_FIELD_U32(struct fs_read, handle),
+	WIRE_FIELD_U32(struct fs_read, length),
+	WIRE_FIELD_U64(struct fs_read, offset),
+};
+
+static const struct wire_field data_fields[] = {
+	WIRE_FIELD_TAIL(struct fs_data, data),
+};
+
+static const struct wire_field write_fields[] = {
+	WIRE_FIELD_U32(struct fs_write, handle),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_U64(struct fs_write, offset),
+	WIRE_FIELD_TAIL(struct fs_write, data),
+};
+
+static const struct wire_field written_fields[] = {
+	WIRE_FIELD_U32(struct fs_written, length),
+};
+
+static const struct wire_field read_file_fields[] = {
+	WIRE_FIELD_U32(struct fs_read_file, directory),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_U64(struct fs_read_file, offset),
+	WIRE_FIELD_U64(struct fs_read_file, length),
+	WIRE_FIELD_STRING(struct fs_read_file, path, FS_PATH_MAX),
+};
+
+static const struct wire_field stat_fields[] = {
+	WIRE_FIELD_U32(struct fs_stat, directory),
+	WIRE_FIELD_U32(struct fs_stat, flags),
+	WIRE_FIELD_STRING(struct fs_stat, path, FS_PATH_MAX),
+};
+
+static const struct wire_field list_fields[] = {
+	WIRE_FIELD_U32(struct fs_list, handle),
+	WIRE_FIELD_U32(struct fs_list, length),
+	WIRE_FIELD_U64(struct fs_list, cookie),
+};
+
+static const struct wire_field mkdir_fields[] = {
+	WIRE_FIELD_U32(struct fs_mkdir, directory),
+	WIRE_FIELD_U32(struct fs_mkdir, mode),
+	WIRE_FIELD_STRING(struct fs_mkdir, path, FS_PATH_MAX),
+};
+
+static const struct wire_field unlink_fields[] = {
+	WIRE_FIELD_U32(struct fs_unlink, directory),
+	WIRE_FIELD_U32(struct fs_unlink, flags),
+	WIRE_FIELD_STRING(struct fs_unlink, path, FS_PATH_MAX),
+};
+
+static const struct wire_field rename_fields[] = {
+	WIRE_FIELD_U32(struct fs_rename, from_directory),
+	WIRE_FIELD_U32(struct fs_rename, to_directory),
+	WIRE_FIELD_STRING(struct fs_rename, from, FS_PATH_MAX),
+	WIRE_FIELD_STRING(struct fs_rename, to, FS_PATH_MAX),
+};
+
+static const struct wire_field sync_fields[] = {
+	WIRE_FIELD_U32(struct fs_sync, handle),
+	WIRE_FIELD_U32(struct fs_sync, flags),
+};
+
+/* Payloads have no type of their own: they ride in Open and Opened. */
+const struct wire_message fs_mount_message = WIRE_MESSAGE("Mount", 0, mount_fields, struct fs_mount);
+const struct wire_message fs_mounted_message = WIRE_MESSAGE("Mounted", 0, mounted_fields, struct fs_mounted);
+
+const struct wire_message fs_attributes_message =
+		WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes);
+const struct wire_message fs_data_message =
+		WIRE_MESSAGE("ReadFileData", FS_READ_FILE, data_fields, struct fs_data);
+
+#define ROW(type) [(type) - STREAM_FIRST]
+
+const struct wire_message fs_requests[FS_TYPE_COUNT] = {
+	ROW(FS_OPEN) = WIRE_MESSAGE("OpenFile", FS_OPEN, open_fields, struct fs_open),
+	ROW(FS_CLOSE) = WIRE_MESSAGE("CloseFile", FS_CLOSE, close_fields, struct fs_close),
+	ROW(FS_READ) = WIRE_MESSAGE("Read", FS_READ, read_fields, struct fs_read),
+	ROW(FS_WRITE) = WIRE_MESSAGE("Write", FS_WRITE, write_fields, struct fs_write),
+	ROW(FS_READ_FILE) = WIRE_MESSAGE("ReadFile", FS_READ_FILE, read_file_fields, struct fs_read_file),
+	ROW(FS_STAT) = WIRE_MESSAGE("Stat", FS_STAT, stat_fields, struct fs_stat),
+	ROW(FS_LIST) = WIRE_MESSAGE("List", FS_LIST, list_fields, struct fs_list),
+	ROW(FS_MKDIR) = WIRE_MESSAGE("MakeDirectory", FS_MKDIR, mkdir_fields, struct fs_mkdir),
+	ROW(FS_UNLINK) = WIRE_MESSAGE("Unlink", FS_UNLINK, unlink_fields, struct fs_unlink),
+	ROW(FS_RENAME) = WIRE_MESSAGE("Rename", FS_RENAME, rename_fields, struct fs_rename),
+	ROW(FS_SYNC) = WIRE_MESSAGE("Sync", FS_SYNC, sync_fields, struct fs_sync),
+};
+
+const struct wire_message fs_replies[FS_TYPE_COUNT] = {
+	ROW(FS_OPEN) = WIRE_MESSAGE("OpenFileReply", FS_OPEN, opened_fields, struct fs_opened),
+	ROW(FS_CLOSE) = WIRE_MESSAGE_EMPTY("CloseFileReply", FS_CLOSE),
+	ROW(FS_READ) = WIRE_MESSAGE("ReadReply", FS_READ, data_fields, struct fs_data),
+	ROW(FS_WRITE) = WIRE_MESSAGE("WriteReply", FS_WRITE, written_fields, struct fs_written),
+	ROW(FS_READ_FILE) = WIRE_MESSAGE("ReadFileReply", FS_READ_FILE, attributes_fields,
+			struct fs_attributes),
+	ROW(FS_STAT) = WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes),
+	ROW(FS_LIST) = WIRE_MESSAGE("ListReply", FS_LIST, data_fields, struct fs_data),
+	ROW(FS_MKDIR) = WIRE_MESSAGE_EMPTY("MakeDirectoryReply", FS_MKDIR),
+	ROW(FS_UNLINK) = WIRE_MESSAGE_EMPTY("UnlinkReply", FS_UNLINK),
+	ROW(FS_RENAME) = WIRE_MESSAGE_EMPTY("RenameReply", FS_RENAME),
+	ROW(FS_SYNC) = WIRE_MESSAGE_EMPTY("SyncReply", FS_SYNC),
+};
+
+_Static_assert(FS_TYPE_COUNT == 11, "a new type needs a row in fs_requests and in fs_replies");
+
+static const struct wire_field entry_fields[] = {
+	WIRE_FIELD_U64(struct fs_entry_head, inode),
+	WIRE_FIELD_U64(struct fs_entry_head, cookie),
+	WIRE_FIELD_U16(struct fs_entry_head, type),
+	WIRE_FIELD_U16(struct fs_entry_head, name_length),
+	WIRE_FIELD_PAD(4),
+};
+
+const struct wire_message fs_entry_message = WIRE_MESSAGE("Entry", 0, entry_fields, struct fs_entry_head);
+
+/* Bytes of an entry, its padding included. */
+static size_t entry_len(size_t name_len)
+{
+	return FS_ENTRY_HEADER_LEN + ((name_len + 7) & ~(size_t)7);
+}
+
+/* A name is one component: nothing that could end or lengthen a path. */
+static bool name_valid(const unsigned char *name, size_t len)
+{
+	if (len == 0 || len > FS_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (name[i] == 0 || name[i] == '/')
+			return false;
+	}
+	return true;
+}
+
+size_t fs_entry_encode(const struct fs_entry *entry, void *ret_bytes, size_t room)
+{
+	unsigned char *bytes = ret_bytes;
+	size_t name_len = entry->name.len;
+	struct fs_entry_head head = {
+		.inode = entry->inode,
+		.cookie = entry->cookie,
+		.type = entry->type,
+		.name_length = (uint16_t)name_len,
+	};
+	size_t used;
+
+	if (!name_valid(entry->name.data, name_len) || room < entry_len(name_len))
+		return 0;
+	used = wire_encode_body(&fs_entry_message, &head, bytes, room);
+	__builtin_memcpy(bytes + used, entry->name.data, name_len);
+	used += name_len;
+	__builtin_memset(bytes + used, 0, entry_len(name_len) - used);
+	return entry_len(name_len);
+}
+
+long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
+{
+	const unsigned char *name;
+	struct fs_entry_head head;
+
+	if (len == 0)
+		return 0;
+	if (wire_decode(&fs_entry_message, &head, bytes, len) != 0)
+		return -RING_EPROTO;
+	if (len < entry_len(head.name_length))
+		return -RING_EPROTO;
+	name = (const unsigned char *)bytes + FS_ENTRY_HEADER_LEN;
+	if (!name_valid(name, head.name_length))
+		return -RING_EPROTO;
+	*ret_entry = (struct fs_entry){
+		.inode = head.inode,
+		.cookie = head.cookie,
+		.type = head.type,
+		.name = { .data = name, .len = head.name_length },
+	};
+	return (long)entry_len(head.name_length);
+}
