@@ -32,12 +32,12 @@ const struct wire_message control_messages[CONTROL_TYPE_COUNT] = {
 	[CONTROL_UNSUPPORTED] = WIRE_MESSAGE_EMPTY("Unsupported", CONTROL_UNSUPPORTED),
 	[CONTROL_HELLO] = WIRE_MESSAGE("Hello", CONTROL_HELLO, hello_fields, struct control_hello),
 	[CONTROL_NEW_STREAM] = WIRE_MESSAGE("NewStreamRequest", CONTROL_NEW_STREAM,
-			new_stream_fields, struct control_new_stream),
+		new_stream_fields, struct control_new_stream),
 	[CONTROL_STREAM_INFO] = WIRE_MESSAGE("DataStreamInfo", CONTROL_STREAM_INFO,
-			stream_info_fields, struct control_stream_info),
+		stream_info_fields, struct control_stream_info),
 	[CONTROL_STREAM_ERROR] = WIRE_MESSAGE_EMPTY("StreamError", CONTROL_STREAM_ERROR),
 	[CONTROL_CLOSE_STREAM] = WIRE_MESSAGE("CloseStream", CONTROL_CLOSE_STREAM,
-			close_stream_fields, struct control_close_stream),
+		close_stream_fields, struct control_close_stream),
 };
 
 _Static_assert(CONTROL_TYPE_COUNT == 6, "a new type needs a row in control_messages");

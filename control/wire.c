@@ -47,7 +47,8 @@ static uint64_t get_u64(const unsigned char *bytes)
 	return get_u32(bytes) | (uint64_t)get_u32(bytes + 4) << 32;
 }
 
-/* The body may lie in memory that the peer writes: a length must not be loaded again after its check. */
+/* The body may lie in memory that the peer writes: a length must not be loaded again after its
+ * check. */
 static size_t loaded_once(size_t len)
 {
 	__asm__("" : "+r"(len));
@@ -119,7 +120,8 @@ static bool field_len(const struct wire_field *field, const void *value, size_t 
 	switch (field->kind) {
 	case WIRE_STRING:
 		bytes = bytes_of(value);
-		if (bytes.len > field->size || bytes.len > UINT16_MAX || has_nul(bytes.data, bytes.len))
+		if (bytes.len > field->size || bytes.len > UINT16_MAX ||
+			has_nul(bytes.data, bytes.len))
 			return false;
 		*ret_len = STRING_LEN_LEN + bytes.len;
 		return true;
@@ -151,7 +153,8 @@ static bool body_len(const struct wire_message *message, const void *body, size_
 }
 
 /* Writes one field that body_len has found room for; where the next one goes. */
-static unsigned char *field_encode(const struct wire_field *field, const void *value, unsigned char *at)
+static unsigned char *field_encode(
+	const struct wire_field *field, const void *value, unsigned char *at)
 {
 	struct wire_bytes bytes;
 
@@ -193,7 +196,8 @@ static void body_encode(const struct wire_message *message, const void *body, un
 	}
 }
 
-size_t wire_encode_body(const struct wire_message *message, const void *body, void *ret_bytes, size_t room)
+size_t wire_encode_body(
+	const struct wire_message *message, const void *body, void *ret_bytes, size_t room)
 {
 	size_t len;
 
@@ -211,7 +215,7 @@ size_t wire_encoded_len(const struct wire_message *message, const void *body)
 }
 
 size_t wire_encode(const struct wire_message *message, const struct frame *frame, const void *body,
-		void *ret_bytes, size_t room)
+	void *ret_bytes, size_t room)
 {
 	unsigned char *bytes = ret_bytes;
 	struct frame header = *frame;
@@ -241,7 +245,8 @@ static const unsigned char *take(struct cursor *cursor, size_t len)
 	return bytes;
 }
 
-static int number_decode(const struct wire_field *field, unsigned char *value, struct cursor *cursor)
+static int number_decode(
+	const struct wire_field *field, unsigned char *value, struct cursor *cursor)
 {
 	const unsigned char *bytes = take(cursor, field->size);
 
@@ -285,7 +290,7 @@ static int string_decode(const struct wire_field *field, void *value, struct cur
 
 static void tail_decode(void *value, struct cursor *cursor)
 {
-	struct wire_bytes tail = { .data = cursor->at, .len = cursor->left };
+	struct wire_bytes tail = {.data = cursor->at, .len = cursor->left};
 
 	__builtin_memcpy(value, &tail, sizeof(tail));
 	cursor->at += cursor->left;
@@ -296,7 +301,7 @@ int wire_decode(const struct wire_message *message, void *ret_struct, const void
 {
 	static const unsigned char nothing[1];
 	/* An empty body may come without an address: an address keeps NULL free for 'too short'. */
-	struct cursor cursor = { .at = len > 0 ? body : nothing, .left = len };
+	struct cursor cursor = {.at = len > 0 ? body : nothing, .left = len};
 
 	for (unsigned i = 0; i < message->field_count; i++) {
 		const struct wire_field *field = &message->fields[i];

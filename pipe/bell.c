@@ -13,18 +13,21 @@ void bell_post(struct bell_shared *bell, uint32_t slot)
 	/*
 	 * The word before the summary: who sees the summary finds the word.
 	 * Releases; partners: the acquires in bell_next. What was published in the
-	 * pipe is seen by who finds its bit.
+	 * pipe is seen by who finds its bit. The summary is also the earlier half
+	 * of what bell_must_ring orders.
 	 */
 	atomic_fetch_or_explicit(&bell->word[slot / 64], 1ull << (slot % 64), memory_order_release);
-	atomic_fetch_or_explicit(&bell->summary, summary_bit(slot), memory_order_release);
+	atomic_fetch_or_explicit(&bell->summary, summary_bit(slot), memory_order_seq_cst);
 }
 
 bool bell_must_ring(struct bell_shared *bell)
 {
-	/* Fence; partner: the one in bell_sleep. Its look finds the summary, or this one 'asleep'.
+	/*
+	 * The post before this look, both seq_cst; partner: the fence in bell_sleep.
+	 * Its look finds the summary, or this one 'asleep'. No fence is needed
+	 * here: on x86 the locked post is one and the load is plain.
 	 */
-	full_fence();
-	if (load_relaxed(&bell->asleep) == 0)
+	if (atomic_load_explicit(&bell->asleep, memory_order_seq_cst) == 0)
 		return false;
 	/* Exchange, so that one of several posters rings. No data hangs on the flag. */
 	return atomic_exchange_explicit(&bell->asleep, 0, memory_order_relaxed) != 0;
@@ -38,7 +41,7 @@ bool bell_pending(const struct bell_shared *bell)
 bool bell_sleep(struct bell_shared *bell)
 {
 	store_relaxed(&bell->asleep, 1);
-	/* Fence; partner: the one in bell_must_ring. */
+	/* Fence; partner: the post followed by the look in bell_must_ring. */
 	full_fence();
 	if (!bell_pending(bell))
 		return true;

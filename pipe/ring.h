@@ -120,11 +120,15 @@ void ring_consumer_attach(struct ring_consumer *c, struct ring_shared *shared, u
 
 /* All the room there is; fill any prefix of it and commit that many bytes. */
 struct ring_span ring_reserve(struct ring_producer *p);
-/* Not after ring_finish or ring_fail. A len beyond the last span's is a bug of the caller and traps. */
+/*
+ * Bytes that were under way when the ring was ended from here are dropped: then
+ * it has no effect. A len beyond the last span's is the caller's bug, and traps.
+ */
 void ring_commit(struct ring_producer *p, size_t len);
 
 /* All the bytes there are; use any prefix of them and consume that many. */
 struct ring_span ring_peek(struct ring_consumer *c);
+/* Allowed after ring_stop, too. A len beyond the last span's is the caller's bug, and traps. */
 void ring_consume(struct ring_consumer *c, size_t len);
 
 /*

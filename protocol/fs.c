@@ -119,22 +119,25 @@ static const struct wire_field sync_fields[] = {
 };
 
 /* Payloads have no type of their own: they ride in Open and Opened. */
-const struct wire_message fs_mount_message = WIRE_MESSAGE("Mount", 0, mount_fields, struct fs_mount);
-const struct wire_message fs_mounted_message = WIRE_MESSAGE("Mounted", 0, mounted_fields, struct fs_mounted);
+const struct wire_message fs_mount_message =
+	WIRE_MESSAGE("Mount", 0, mount_fields, struct fs_mount);
+const struct wire_message fs_mounted_message =
+	WIRE_MESSAGE("Mounted", 0, mounted_fields, struct fs_mounted);
 
 const struct wire_message fs_attributes_message =
-		WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes);
+	WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes);
 const struct wire_message fs_data_message =
-		WIRE_MESSAGE("ReadFileData", FS_READ_FILE, data_fields, struct fs_data);
+	WIRE_MESSAGE("ReadFileData", FS_READ_FILE, data_fields, struct fs_data);
 
-#define ROW(type) [(type) - STREAM_FIRST]
+#define ROW(type) [(type)-STREAM_FIRST]
 
 const struct wire_message fs_requests[FS_TYPE_COUNT] = {
 	ROW(FS_OPEN) = WIRE_MESSAGE("OpenFile", FS_OPEN, open_fields, struct fs_open),
 	ROW(FS_CLOSE) = WIRE_MESSAGE("CloseFile", FS_CLOSE, close_fields, struct fs_close),
 	ROW(FS_READ) = WIRE_MESSAGE("Read", FS_READ, read_fields, struct fs_read),
 	ROW(FS_WRITE) = WIRE_MESSAGE("Write", FS_WRITE, write_fields, struct fs_write),
-	ROW(FS_READ_FILE) = WIRE_MESSAGE("ReadFile", FS_READ_FILE, read_file_fields, struct fs_read_file),
+	ROW(FS_READ_FILE) =
+		WIRE_MESSAGE("ReadFile", FS_READ_FILE, read_file_fields, struct fs_read_file),
 	ROW(FS_STAT) = WIRE_MESSAGE("Stat", FS_STAT, stat_fields, struct fs_stat),
 	ROW(FS_LIST) = WIRE_MESSAGE("List", FS_LIST, list_fields, struct fs_list),
 	ROW(FS_MKDIR) = WIRE_MESSAGE("MakeDirectory", FS_MKDIR, mkdir_fields, struct fs_mkdir),
@@ -148,8 +151,8 @@ const struct wire_message fs_replies[FS_TYPE_COUNT] = {
 	ROW(FS_CLOSE) = WIRE_MESSAGE_EMPTY("CloseFileReply", FS_CLOSE),
 	ROW(FS_READ) = WIRE_MESSAGE("ReadReply", FS_READ, data_fields, struct fs_data),
 	ROW(FS_WRITE) = WIRE_MESSAGE("WriteReply", FS_WRITE, written_fields, struct fs_written),
-	ROW(FS_READ_FILE) = WIRE_MESSAGE("ReadFileReply", FS_READ_FILE, attributes_fields,
-			struct fs_attributes),
+	ROW(FS_READ_FILE) = WIRE_MESSAGE(
+		"ReadFileReply", FS_READ_FILE, attributes_fields, struct fs_attributes),
 	ROW(FS_STAT) = WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes),
 	ROW(FS_LIST) = WIRE_MESSAGE("ListReply", FS_LIST, data_fields, struct fs_data),
 	ROW(FS_MKDIR) = WIRE_MESSAGE_EMPTY("MakeDirectoryReply", FS_MKDIR),
@@ -168,7 +171,8 @@ static const struct wire_field entry_fields[] = {
 	WIRE_FIELD_PAD(4),
 };
 
-const struct wire_message fs_entry_message = WIRE_MESSAGE("Entry", 0, entry_fields, struct fs_entry_head);
+const struct wire_message fs_entry_message =
+	WIRE_MESSAGE("Entry", 0, entry_fields, struct fs_entry_head);
 
 /* Bytes of an entry, its padding included. */
 static size_t entry_len(size_t name_len)
@@ -227,7 +231,7 @@ long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
 		.inode = head.inode,
 		.cookie = head.cookie,
 		.type = head.type,
-		.name = { .data = name, .len = head.name_length },
+		.name = {.data = name, .len = head.name_length},
 	};
 	return (long)entry_len(head.name_length);
 }

@@ -12,6 +12,6 @@ static const struct wire_field opened_fields[] = {
 };
 
 const struct wire_message stream_open_message =
-		WIRE_MESSAGE("Open", STREAM_OPEN, open_fields, struct stream_open);
+	WIRE_MESSAGE("Open", STREAM_OPEN, open_fields, struct stream_open);
 const struct wire_message stream_opened_message =
-		WIRE_MESSAGE("Opened", STREAM_OPENED, opened_fields, struct stream_opened);
+	WIRE_MESSAGE("Opened", STREAM_OPENED, opened_fields, struct stream_opened);

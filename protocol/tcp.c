@@ -38,14 +38,15 @@ static const struct wire_field incoming_fields[] = {
 };
 
 /* Payloads have no type of their own: they ride in Open and Opened. */
-const struct wire_message tcp_listen_message = WIRE_MESSAGE("Listen", 0, listen_fields, struct tcp_listen);
+const struct wire_message tcp_listen_message =
+	WIRE_MESSAGE("Listen", 0, listen_fields, struct tcp_listen);
 const struct wire_message tcp_listening_message =
-		WIRE_MESSAGE("Listening", 0, listening_fields, struct tcp_listening);
+	WIRE_MESSAGE("Listening", 0, listening_fields, struct tcp_listening);
 const struct wire_message tcp_connect_message =
-		WIRE_MESSAGE("Connect", 0, connect_fields, struct tcp_connect);
+	WIRE_MESSAGE("Connect", 0, connect_fields, struct tcp_connect);
 const struct wire_message tcp_connected_message =
-		WIRE_MESSAGE("Connected", 0, connected_fields, struct tcp_connected);
+	WIRE_MESSAGE("Connected", 0, connected_fields, struct tcp_connected);
 const struct wire_message tcp_accept_message =
-		WIRE_MESSAGE("Accept", TCP_ACCEPT, accept_fields, struct tcp_accept);
+	WIRE_MESSAGE("Accept", TCP_ACCEPT, accept_fields, struct tcp_accept);
 const struct wire_message tcp_incoming_message =
-		WIRE_MESSAGE("IncomingConnection", TCP_INCOMING, incoming_fields, struct tcp_incoming);
+	WIRE_MESSAGE("IncomingConnection", TCP_INCOMING, incoming_fields, struct tcp_incoming);

@@ -1,0 +1,19 @@
+/*
+ * discard [ADDR:PORT]: takes what comes and forgets it.
+ */
+#include "guest/programs/service.h"
+
+static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+{
+	const unsigned char *data;
+	long len;
+
+	(void)peer, (void)argument;
+	while ((len = stream_peek(stream, &data, 1, FOREVER)) > 0)
+		stream_consume(stream, (size_t)len);
+}
+
+int main(int argc, char **argv)
+{
+	return service_run("discard", argc > 1 ? argv[1] : "127.0.0.1:7001", serve, NULL);
+}

@@ -1,0 +1,16 @@
+/*
+ * http_types: what a file name says about its content, and what a status means.
+ */
+#ifndef FERRULE_GUEST_PROGRAMS_HTTP_TYPES_H
+#define FERRULE_GUEST_PROGRAMS_HTTP_TYPES_H
+
+/* The content type for a path, by its last extension; "application/octet-stream" when it has none. */
+const char *http_content_type(const char *path);
+
+/* "Not Found"; "Error" for a status that the table lacks. */
+const char *http_reason(int status);
+
+/* A sentence for the page that goes with an error status. */
+const char *http_explanation(int status);
+
+#endif

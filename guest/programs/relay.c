@@ -1,0 +1,113 @@
+/*
+ * relay LISTEN TARGET: connects each connection onward to TARGET and carries
+ * the bytes both ways, with half-closes and resets as they come.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "guest/programs/service.h"
+#include "protocol/error.h"
+
+#define CONNECT_TIMEOUT_MS 15000
+
+/* One direction of a relayed connection. */
+struct pump {
+	struct stream *from, *to;
+	bool done; /* the end was passed on, or there is nobody to pass anything to */
+};
+
+/* The source ended with this: 0, or an errno that the other side is to see. */
+static void pass_end(struct pump *pump, int error)
+{
+	if (error)
+		stream_fail(pump->to, -error);
+	else
+		stream_finish(pump->to);
+	pump->done = true;
+}
+
+/* Moves what can be moved without waiting. */
+static void pump_now(struct pump *pump)
+{
+	const unsigned char *data;
+	unsigned char *room;
+
+	while (!pump->done) {
+		long len = stream_peek(pump->from, &data, 1, NO_WAIT), space;
+
+		if (len == -ETIMEDOUT)
+			return;
+		if (len <= 0) {
+			pass_end(pump, (int)len);
+			return;
+		}
+		space = stream_reserve(pump->to, &room, 1, NO_WAIT);
+		if (space == -ETIMEDOUT)
+			return;
+		if (space < 0) { /* the target reads no more: so the source need not go on */
+			stream_stop(pump->from);
+			pump->done = true;
+			return;
+		}
+		len = len < space ? len : space;
+		memcpy(room, data, (size_t)len);
+		stream_commit(pump->to, (size_t)len);
+		stream_consume(pump->from, (size_t)len);
+	}
+}
+
+/* What a pump that could not go on waits for. */
+static void add_wait(const struct pump *pump, struct wait_item items[2])
+{
+	const unsigned char *data;
+
+	if (pump->done)
+		return;
+	/* The two streams are items 0 and 1, and each pump waits for one of them. */
+	if (stream_peek(pump->from, &data, 1, NO_WAIT) > 0)
+		items[items[0].stream == pump->to ? 0 : 1].events |= WAIT_WRITABLE;
+	else
+		items[items[0].stream == pump->from ? 0 : 1].events |= WAIT_READABLE;
+}
+
+static void pump_both(struct stream *near, struct stream *far)
+{
+	struct pump there = { near, far, false }, back = { far, near, false };
+
+	for (;;) {
+		struct wait_item items[2] = { { .stream = near }, { .stream = far } };
+
+		pump_now(&there);
+		pump_now(&back);
+		if (there.done && back.done)
+			return;
+		add_wait(&there, items);
+		add_wait(&back, items);
+		wait_any(items, 2, FOREVER);
+	}
+}
+
+static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+{
+	const char *target = argument;
+	struct stream *onward;
+	int error = tcp_connect(target, &onward, in_milliseconds(CONNECT_TIMEOUT_MS));
+
+	(void)peer;
+	if (error) {
+		fprintf(stderr, "relay: cannot connect to %s (%s)\n", target, wire_error_name(-error));
+		stream_fail(stream, ECONNRESET);
+		return;
+	}
+	pump_both(stream, onward);
+	stream_close(onward);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: relay LISTEN-ADDR:PORT TARGET-ADDR:PORT\n");
+		return 2;
+	}
+	return service_run("relay", argv[1], serve, argv[2]);
+}

@@ -1,0 +1,251 @@
+/*
+ * web [--listen ADDR:PORT] [DIR]: a web server for the files of a directory.
+ *
+ * One fiber serves one connection: it waits for a request, parses it where it
+ * lies in the ring, answers, and goes on with the next one, pipelined or not.
+ */
+#include "guest/programs/web.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "guest/programs/http_types.h"
+#include "guest/programs/text.h"
+#include "guest/programs/web_directory.h"
+#include "protocol/error.h"
+
+#define BODY_MOST      65536u /* bytes of a request's body that are skipped; then 413 */
+#define LINGER_MS      2000
+#define INDEX_NAME     "index.html"
+
+/* ---- answers */
+
+static int send_directory(struct exchange *exchange)
+{
+	struct text page = { 0 };
+	struct answer answer = { .status = 200, .type = "text/html; charset=utf-8" };
+	int error = directory_page(exchange->path, exchange->request.path, &page, web_deadline());
+
+	if (!error) {
+		answer.length = page.len;
+		if (answer_send(exchange, &answer, page.data))
+			error = -ECONNABORTED;
+	}
+	text_free(&page);
+	return error;
+}
+
+static int send_index(struct exchange *exchange)
+{
+	size_t len = strlen(exchange->path);
+	int error;
+
+	if (len + sizeof(INDEX_NAME) > sizeof(exchange->path))
+		return -ENAMETOOLONG;
+	strcpy(exchange->path + len, INDEX_NAME);
+	error = web_send_file(exchange, exchange->path);
+	exchange->path[len] = 0;
+	if (error == -ENOENT || error == -EISDIR)
+		error = send_directory(exchange);
+	return error;
+}
+
+/* To the address that ends in a slash, or the relative links of the page would be wrong. */
+static int send_redirect(struct exchange *exchange)
+{
+	struct text location = { 0 };
+	const struct http_text *query = &exchange->request.query;
+	struct answer answer = { .status = 301, .type = "text/html; charset=utf-8" };
+	int error = -ENOMEM;
+
+	text_add_url(&location, exchange->request.path);
+	text_format(&location, "/%.*s", (int)(query->len < 256 ? query->len : 0), query->data ? query->data : "");
+	answer.location = text_string(&location);
+	if (answer.location)
+		error = answer_send(exchange, &answer, "") ? -ECONNABORTED : 0;
+	text_free(&location);
+	return error;
+}
+
+static int send_path(struct exchange *exchange)
+{
+	const char *path = exchange->request.path;
+	int len = snprintf(exchange->path, sizeof(exchange->path), "%s%s", exchange->root, path);
+	int error;
+
+	if (len < 0 || (size_t)len >= sizeof(exchange->path))
+		return -ENAMETOOLONG;
+	if (path[strlen(path) - 1] == '/')
+		return send_index(exchange);
+	error = web_send_file(exchange, exchange->path);
+	return error == -EISDIR ? send_redirect(exchange) : error;
+}
+
+/* False: the connection is of no use any more. */
+static bool answer_request(struct exchange *exchange)
+{
+	const struct http_request *request = &exchange->request;
+	int error;
+
+	if (request->method == HTTP_UNKNOWN)
+		return answer_error(exchange, 501) == 0;
+	if (request->method == HTTP_KNOWN)
+		return answer_error(exchange, 405) == 0;
+	if (request->content_length > BODY_MOST)
+		return answer_error(exchange, 413) == 0;
+	error = send_path(exchange);
+	if (error && error != -ECONNABORTED)
+		return answer_error(exchange, answer_status(error)) == 0;
+	return error == 0;
+}
+
+/* ---- connections */
+
+/* The length of the next request's head, a negative status to refuse it with, or 0 when none comes. */
+static long read_head(struct exchange *exchange)
+{
+	deadline until = web_deadline();
+	size_t seen = 0;
+
+	for (;;) {
+		const unsigned char *data;
+		long len = stream_peek(exchange->stream, &data, seen + 1, until), head;
+
+		if (len == -ETIMEDOUT && seen > 0)
+			return -408;
+		if (len < 0 || (size_t)len <= seen)
+			return 0;
+		head = http_parse_request((const char *)data, (size_t)len, &exchange->request);
+		if (head)
+			return head;
+		seen = (size_t)len;
+	}
+}
+
+static bool skip(struct stream *stream, uint64_t left)
+{
+	while (left > 0) {
+		const unsigned char *data;
+		long len = stream_peek(stream, &data, 1, web_deadline());
+
+		if (len <= 0)
+			return false;
+		if ((uint64_t)len > left)
+			len = (long)left;
+		stream_consume(stream, (size_t)len);
+		left -= (uint64_t)len;
+	}
+	return true;
+}
+
+/*
+ * Ends our side and reads on for a while: a connection that is closed while
+ * bytes of the client are unread is reset, and the client may lose the answer.
+ */
+static void linger(struct stream *stream)
+{
+	deadline until = in_milliseconds(LINGER_MS);
+	const unsigned char *data;
+	long len;
+
+	stream_finish(stream);
+	while ((len = stream_peek(stream, &data, 1, until)) > 0)
+		stream_consume(stream, (size_t)len);
+}
+
+/* A body is skipped only behind an answer that did not refuse it. */
+static bool can_go_on(const struct http_request *request)
+{
+	return request->keep_alive && !request->chunked && request->content_length <= BODY_MOST &&
+	       request->method <= HTTP_HEAD;
+}
+
+/* One request. False: it was the last. */
+static bool serve_one(struct exchange *exchange)
+{
+	long head = read_head(exchange);
+
+	if (head == 0)
+		return false;
+	exchange->keep_alive = head > 0 && can_go_on(&exchange->request);
+	if (head < 0) {
+		/* Whatever the method was to be: the page is sent. */
+		exchange->request.method = HTTP_GET;
+		answer_error(exchange, (int)-head);
+		linger(exchange->stream);
+		return false;
+	}
+	if (!answer_request(exchange))
+		return false;
+	stream_consume(exchange->stream, (size_t)head);
+	if (exchange->keep_alive)
+		return skip(exchange->stream, exchange->request.content_length);
+	linger(exchange->stream);
+	return false;
+}
+
+static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+{
+	struct exchange exchange = { .stream = stream, .root = argument };
+
+	(void)peer;
+	while (serve_one(&exchange))
+		;
+}
+
+/* ---- the program */
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: web [--listen ADDR:PORT] [DIR]\n");
+	return 2;
+}
+
+static int serve_directory(const char *address, char *root)
+{
+	char text[ENDPOINT_TEXT_LEN];
+	struct fs_attributes attributes;
+	struct tcp_endpoint local;
+	struct listener *listener;
+	int error = endpoint_parse(address, &local);
+
+	if (error)
+		return usage();
+	error = path_stat(*root ? root : "/", &attributes, FOREVER);
+	if (!error && attributes.mode >> 12 != FILE_TYPE_DIRECTORY)
+		error = -ENOTDIR;
+	if (error) {
+		fprintf(stderr, "web: cannot serve %s (%s): give it with --mount HOSTDIR:%s\n", root,
+			wire_error_name(-error), root);
+		return 1;
+	}
+	error = tcp_listen(&local, &listener, FOREVER);
+	if (error) {
+		fprintf(stderr, "web: cannot listen on %s (%s): allow it with --listen %s\n", address,
+			wire_error_name(-error), address);
+		return 1;
+	}
+	printf("web: serving %s at http://%s/\n", root, endpoint_format(listener_local(listener), text));
+	error = tcp_serve(listener, serve, root);
+	fprintf(stderr, "web: the listener failed (%s)\n", wire_error_name(-error));
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	static char top[] = "/srv";
+	const char *address = "127.0.0.1:8080";
+	char *root = NULL;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--listen") == 0 && i + 1 < argc)
+			address = argv[++i];
+		else if (argv[i][0] != '-' && !root)
+			root = argv[i];
+		else
+			return usage();
+	}
+	if (root && root[strlen(root) - 1] == '/')
+		root[strlen(root) - 1] = 0; /* request paths begin with one */
+	return serve_directory(address, root ? root : top);
+}

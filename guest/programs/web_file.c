@@ -1,0 +1,157 @@
+#include <string.h>
+
+#include "guest/programs/http_types.h"
+#include "guest/programs/http_values.h"
+#include "guest/programs/web.h"
+
+/*
+ * A file up to this size is answered by one request to the monitor: it is read
+ * into the connection's ring behind room for the head, and moved up to it.
+ */
+#define SMALL_FILE 16384u
+
+/* ---- small files, without conditions */
+
+static bool is_plain_get(const struct http_request *request)
+{
+	return request->method == HTTP_GET && !request->range.len && !request->if_none_match.len &&
+	       !request->if_modified_since.len;
+}
+
+/* As web_send_file; -EFBIG for a file that is too large for it. */
+static int send_small(struct exchange *exchange, const char *path)
+{
+	struct fs_attributes attributes;
+	unsigned char *span;
+	long room = stream_reserve(exchange->stream, &span, WEB_HEAD_MAX + SMALL_FILE, web_deadline());
+	long len, head;
+
+	if (room < 0)
+		return -ECONNABORTED;
+	len = path_read(path, span + WEB_HEAD_MAX, SMALL_FILE, &attributes, web_deadline());
+	if (len < 0)
+		return (int)len;
+	if ((size_t)len == SMALL_FILE && attributes.size != SMALL_FILE)
+		return -EFBIG;
+	/* What was read counts, whatever the size was when the file was opened. */
+	attributes.size = (uint64_t)len;
+	struct answer answer = { .status = 200, .type = http_content_type(path), .length = (uint64_t)len,
+		.attributes = &attributes };
+	head = answer_format_head(exchange, &answer, (char *)span, WEB_HEAD_MAX);
+	if (head < 0)
+		return (int)head;
+	memmove(span + head, span + WEB_HEAD_MAX, (size_t)len);
+	stream_commit(exchange->stream, (size_t)(head + len));
+	return 0;
+}
+
+/* ---- any file */
+
+/* Sets status, range_first and length. */
+static void apply_range(const struct http_request *request, const char *etag, struct answer *answer)
+{
+	struct http_text condition = request->if_range;
+	uint64_t first = 0, len = answer->attributes->size;
+	int result = 0;
+
+	/* If-Range with anything but the present tag means: if it has changed, send all of it. */
+	if (!condition.len || (condition.len == strlen(etag) && memcmp(condition.data, etag, condition.len) == 0))
+		result = http_parse_range(request->range, answer->attributes->size, &first, &len);
+	if (result < 0) {
+		answer->status = 416;
+		answer->length = 0;
+		return;
+	}
+	answer->status = result ? 206 : 200;
+	answer->range_first = first;
+	answer->length = len;
+}
+
+/* RFC 9110 section 13.2.2: tags go before dates. */
+static bool is_unchanged(const struct http_request *request, const struct fs_attributes *attributes,
+		const char *etag)
+{
+	int64_t since;
+
+	if (request->if_none_match.len)
+		return http_etag_listed(request->if_none_match, etag);
+	return request->if_modified_since.len && http_date_parse(request->if_modified_since, &since) &&
+	       (int64_t)attributes->mtime_s <= since;
+}
+
+static void decide(const struct exchange *exchange, const char *path, struct answer *answer)
+{
+	char etag[ETAG_LEN];
+
+	answer_etag(answer->attributes, etag);
+	if (is_unchanged(&exchange->request, answer->attributes, etag)) {
+		answer->status = 304;
+		return;
+	}
+	answer->type = http_content_type(path);
+	apply_range(&exchange->request, etag, answer);
+	if (answer->status == 416)
+		answer->type = NULL;
+}
+
+/*
+ * From the file into the ring of the connection. The length was promised in the
+ * head: when the file turns out to be shorter, or cannot be read, the connection
+ * is reset, so that nobody takes the part for the whole.
+ */
+static int send_body(struct exchange *exchange, struct file *file, uint64_t offset, uint64_t left)
+{
+	struct stream *stream = exchange->stream;
+	size_t worthwhile = stream_write_capacity(stream) / 4;
+
+	while (left > 0) {
+		unsigned char *span;
+		long len = stream_reserve(stream, &span, left < worthwhile ? (size_t)left : worthwhile,
+			web_deadline());
+
+		if (len < 0)
+			return -ECONNABORTED;
+		if ((uint64_t)len > left)
+			len = (long)left;
+		len = file_read(file, span, (size_t)len, offset, web_deadline());
+		if (len <= 0) {
+			stream_fail(stream, ECONNRESET);
+			return -ECONNABORTED;
+		}
+		stream_commit(stream, (size_t)len);
+		offset += (uint64_t)len;
+		left -= (uint64_t)len;
+	}
+	return 0;
+}
+
+static int send_opened(struct exchange *exchange, const char *path, struct file *file)
+{
+	struct answer answer = { .attributes = file_attributes(file) };
+
+	if (answer.attributes->mode >> 12 == FILE_TYPE_DIRECTORY)
+		return -EISDIR;
+	decide(exchange, path, &answer);
+	if (answer_send_head(exchange, &answer))
+		return -ECONNABORTED;
+	if (exchange->request.method == HTTP_HEAD || answer.status == 304)
+		return 0;
+	return send_body(exchange, file, answer.range_first, answer.length);
+}
+
+int web_send_file(struct exchange *exchange, const char *path)
+{
+	struct file *file;
+	int error = -EFBIG;
+
+	if (is_plain_get(&exchange->request))
+		error = send_small(exchange, path);
+	if (error != -EFBIG)
+		return error;
+	error = file_open(&file, path, FS_OPEN_READ, 0, web_deadline());
+	if (error)
+		return error;
+	error = send_opened(exchange, path, file);
+	file_close(file);
+	return error;
+}

@@ -1,0 +1,26 @@
+/*
+ * control: the guest's side of the control pipe (PROTOCOL.md section 3): hello,
+ * and the making and unmaking of streams.
+ */
+#ifndef FERRULE_GUEST_STREAM_CONTROL_H
+#define FERRULE_GUEST_STREAM_CONTROL_H
+
+#include "guest/ferrule.h"
+
+/* Ring sizes of connections and listeners, both ways. */
+#define STREAM_CAPACITY (64u << 10)
+
+/* Attaches the control pipe and exchanges Hello. Ends the guest with a message when that fails. */
+void control_start(void);
+
+/* A fresh stream that nobody has opened. 0, -ETIMEDOUT, or the monitor's refusal. */
+int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity, struct stream **ret_stream,
+		deadline until);
+
+/* One of STREAM_CAPACITY if it is there already, else NULL; never waits. */
+struct stream *control_spare_stream(void);
+
+/* Sees to it that about this many streams of STREAM_CAPACITY are spare soon. 0 or an errno. */
+int control_prepare(unsigned count, deadline until);
+
+#endif

@@ -1,0 +1,354 @@
+#include "guest/stream/fs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/stream/control.h"
+#include "guest/stream/fiber.h"
+#include "guest/stream/path.h"
+#include "guest/stream/start.h"
+#include "guest/stream/stream.h"
+
+#define FS_TO_HOST_CAPACITY  (256u << 10)
+#define FS_TO_GUEST_CAPACITY (1u << 20)
+#define REQUESTS_MOST        65536u /* under way on one stream */
+#define PIECE_MOST           (256u << 10) /* bytes: the next piece is read while this one is on its way */
+#define WRITE_HEADER_LEN     32u
+
+/* What has to be known of a request until its answer comes, also when nobody waits for it any more. */
+struct fs_request {
+	uint32_t id;              /* generation << 16 | index in the table */
+	enum fs_type type;
+	struct fs_call *call;     /* NULL: discard the answer */
+	uint32_t handle;          /* of FS_CLOSE */
+	struct fs_request *next;  /* free, or still to be sent */
+};
+
+struct fs_client {
+	struct stream *stream;
+	struct fiber_mutex mutex;          /* of those who write a frame */
+	uint32_t max_frame;                /* bytes */
+	unsigned holders;
+	int error;                         /* not 0: the stream is of no use any more */
+	struct fs_request **table;
+	uint32_t table_len, table_room;
+	struct fs_request *free;
+	struct fs_request *unsent_closes;
+};
+
+/* ---- the table of requests */
+
+static bool grow_table(struct fs_client *client)
+{
+	uint32_t room = client->table_room ? 2 * client->table_room : 64;
+	struct fs_request **table;
+
+	if (room > REQUESTS_MOST)
+		return false;
+	table = realloc(client->table, room * sizeof(struct fs_request *));
+	if (!table)
+		return false;
+	client->table = table;
+	client->table_room = room;
+	return true;
+}
+
+static struct fs_request *new_request(struct fs_client *client)
+{
+	struct fs_request *request;
+
+	if (client->table_len == client->table_room && !grow_table(client))
+		return NULL;
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		return NULL;
+	request->id = client->table_len;
+	client->table[client->table_len++] = request;
+	return request;
+}
+
+static struct fs_request *take_request(struct fs_client *client, enum fs_type type, struct fs_call *call)
+{
+	struct fs_request *request = client->free;
+
+	if (request)
+		client->free = request->next;
+	else
+		request = new_request(client);
+	if (!request)
+		return NULL;
+	/* Another generation of the index, and never id 0. */
+	request->id += 0x10000;
+	if (request->id < 0x10000)
+		request->id += 0x10000;
+	request->type = type;
+	request->call = call;
+	request->next = NULL;
+	return request;
+}
+
+static void free_request(struct fs_client *client, struct fs_request *request)
+{
+	request->type = 0;
+	request->call = NULL;
+	request->next = client->free;
+	client->free = request;
+}
+
+static struct fs_request *find_request(const struct fs_client *client, uint32_t id)
+{
+	uint32_t index = id & 0xffff;
+	struct fs_request *request = index < client->table_len ? client->table[index] : NULL;
+
+	return request && request->id == id && request->type ? request : NULL;
+}
+
+/* ---- answers; hook of the scheduler */
+
+static void complete(struct fs_call *call, int error)
+{
+	call->error = error;
+	call->done = true;
+	wait_list_wake(&call->waiters);
+}
+
+/* The stream is of no use: whoever waits on it is told so. */
+static void fail_all(struct fs_client *client, int error)
+{
+	client->error = error;
+	for (uint32_t i = 0; i < client->table_len; i++) {
+		if (client->table[i]->call)
+			complete(client->table[i]->call, error);
+		client->table[i]->call = NULL;
+	}
+}
+
+static int take_bytes(struct fs_call *call, const unsigned char *body, size_t len)
+{
+	if (len > call->room - call->len)
+		return -EPROTO;
+	if (len)
+		memcpy(call->bytes + call->len, body, len);
+	call->len += len;
+	return 0;
+}
+
+static int take_answer(struct fs_call *call, const struct frame *frame, const unsigned char *body)
+{
+	const struct wire_message *message = &fs_replies[call->type - STREAM_FIRST];
+	size_t len = frame->length - FRAME_HEADER_LEN;
+	bool first = call->answers++ == 0;
+
+	if (frame->error)
+		return -(int)(frame->error & 0xffff);
+	if (frame->type != call->type)
+		return -EPROTO;
+	if (call->type == FS_READ || call->type == FS_LIST || (call->type == FS_READ_FILE && !first))
+		return take_bytes(call, body, len);
+	if (!call->reply)
+		return 0;
+	return wire_decode(message, call->reply, body, len);
+}
+
+/* Nobody waits for this any more. A file that was opened has to be closed, though. */
+static void discard_answer(struct fs_client *client, const struct fs_request *request,
+		const struct frame *frame, const unsigned char *body)
+{
+	struct fs_opened opened;
+
+	if (request->type == FS_OPEN && !frame->error &&
+		wire_decode(&fs_replies[FS_OPEN - STREAM_FIRST], &opened, body,
+			frame->length - FRAME_HEADER_LEN) == 0)
+		fs_close_handle(client, opened.handle);
+}
+
+static void got_answer(struct fs_client *client, const struct frame *frame, const unsigned char *body)
+{
+	struct fs_request *request = find_request(client, frame->request_id);
+	bool last = frame->error || !(frame->flags & FRAME_MORE);
+	int error = 0;
+
+	if (!(frame->flags & FRAME_REPLY) || !request) {
+		frame_refuse(client->stream, frame);
+		return;
+	}
+	if (request->call)
+		error = take_answer(request->call, frame, body);
+	else
+		discard_answer(client, request, frame, body);
+	if ((last || error) && request->call) {
+		complete(request->call, error);
+		request->call = NULL;
+	}
+	if (last)
+		free_request(client, request);
+}
+
+/*
+ * A frame is written in one go once there is room for it, so between two turns
+ * of the fibers the ring is at the border of two frames and the hook may write
+ * one of its own.
+ */
+static void send_closes(struct fs_client *client)
+{
+	struct fs_request *request;
+
+	while ((request = client->unsent_closes)) {
+		struct fs_close body = { request->handle };
+		struct frame frame = { .request_id = request->id };
+		int error = frame_send_now(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame,
+			&body);
+
+		if (error == -EAGAIN) {
+			/* A fiber that waits for more room announces it again when this wakes it. */
+			ring_await_room(&client->stream->pipe.out, FRAME_HEADER_LEN + sizeof(body));
+			error = frame_send_now(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST],
+				&frame, &body);
+			if (error == -EAGAIN)
+				return;
+		}
+		client->unsent_closes = request->next;
+	}
+}
+
+static void read_answers(struct stream *stream, void *context)
+{
+	struct fs_client *client = context;
+	const unsigned char *body;
+	struct frame frame;
+	int error = 0;
+
+	while (!client->error && (error = frame_await_now(stream, &frame, &body)) == 0) {
+		got_answer(client, &frame, body);
+		frame_done(stream, &frame);
+	}
+	if (!client->error && error != -EAGAIN)
+		fail_all(client, error == -EPIPE ? -EIO : error);
+	send_closes(client);
+}
+
+/* ---- requests */
+
+int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
+{
+	struct fs_request *request;
+	struct frame frame = { 0 };
+	int error;
+
+	if (client->error)
+		return client->error;
+	request = take_request(client, call->type, call);
+	if (!request)
+		return -ENOMEM;
+	frame.request_id = request->id;
+	error = frame_send(client->stream, &client->mutex, &fs_requests[call->type - STREAM_FIRST], &frame,
+		call->request, until);
+	if (error) {
+		free_request(client, request);
+		return call->done ? call->error : error;
+	}
+	while (!call->done && !error)
+		error = wait_list_wait(&call->waiters, until);
+	if (call->done)
+		return call->error;
+	request->call = NULL;
+	return error;
+}
+
+void fs_close_handle(struct fs_client *client, uint32_t handle)
+{
+	struct fs_request *request = client->error ? NULL : take_request(client, FS_CLOSE, NULL);
+
+	/* Without memory for the request the handle stays open until the stream ends. */
+	if (!request)
+		return;
+	request->handle = handle;
+	request->next = client->unsent_closes;
+	client->unsent_closes = request;
+	send_closes(client);
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+size_t fs_most_read(const struct fs_client *client)
+{
+	size_t frame = smaller(client->max_frame, stream_read_capacity(client->stream));
+
+	return smaller(frame - FRAME_HEADER_LEN, PIECE_MOST);
+}
+
+size_t fs_most_written(const struct fs_client *client)
+{
+	size_t frame = smaller(client->max_frame, stream_write_capacity(client->stream) / 2);
+
+	return frame - WRITE_HEADER_LEN;
+}
+
+/* ---- the stream */
+
+static int open_stream(struct fs_client *client, struct mount *mount, deadline until)
+{
+	struct fs_mount payload = { mount_directory(mount) };
+	struct fs_mounted mounted;
+	int error = stream_open_protocol(client->stream, PROTOCOL_FS, &fs_mount_message, &payload,
+		&fs_mounted_message, &mounted, until);
+
+	if (error)
+		return error;
+	if (mounted.max_frame < RING_CAPACITY_MIN)
+		return -EPROTO;
+	client->max_frame = mounted.max_frame;
+	client->stream->hook = read_answers;
+	client->stream->hook_context = client;
+	/* Announces that answers are waited for. */
+	read_answers(client->stream, client);
+	return client->error;
+}
+
+int fs_connect(struct mount *mount, struct fs_client **ret_client, deadline until)
+{
+	struct fs_client *client = calloc(1, sizeof(*client));
+	int error;
+
+	if (!client)
+		return -ENOMEM;
+	error = control_new_stream(FS_TO_HOST_CAPACITY, FS_TO_GUEST_CAPACITY, &client->stream, until);
+	if (error) {
+		free(client);
+		return error;
+	}
+	client->holders = 1;
+	error = open_stream(client, mount, until);
+	if (error) {
+		fs_release(client);
+		return error;
+	}
+	*ret_client = client;
+	return 0;
+}
+
+bool fs_usable(const struct fs_client *client)
+{
+	return client->error == 0;
+}
+
+struct fs_client *fs_hold(struct fs_client *client)
+{
+	client->holders++;
+	return client;
+}
+
+void fs_release(struct fs_client *client)
+{
+	if (--client->holders)
+		return;
+	client->stream->hook = NULL;
+	stream_close(client->stream);
+	for (uint32_t i = 0; i < client->table_len; i++)
+		free(client->table[i]);
+	free(client->table);
+	free(client);
+}

@@ -1,0 +1,114 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/boot.h"
+#include "guest/platform.h"
+#include "guest/stream/fiber.h"
+#include "guest/stream/fs.h"
+#include "guest/stream/path.h"
+#include "guest/stream/start.h"
+
+struct mount {
+	const char *granted;         /* the directory as the monitor writes it */
+	char directory[FS_PATH_MAX + 1];
+	size_t len;                  /* of 'directory'; 0 for the top */
+	struct fs_client *client;    /* NULL until the first use */
+	struct fiber_mutex opening;
+};
+
+static struct {
+	struct mount *mount;
+	uint32_t count;
+	bool read;
+} mounts;
+
+/* One entry of boot_info.mounts: "ro:/dir" or "rw:/dir". */
+static void read_mount(struct mount *mount, const char *entry)
+{
+	const char *colon = strchr(entry, ':');
+	bool slash;
+
+	if (!colon || path_normalize(colon + 1, mount->directory, &slash))
+		guest_panic("the monitor named the mount '%.100s'", entry);
+	mount->granted = colon + 1;
+	mount->len = strlen(mount->directory);
+	if (mount->len == 1)
+		mount->len = 0;
+}
+
+static void read_mounts(void)
+{
+	const struct boot_info *boot = platform_boot();
+	const char *entry = (const char *)boot + boot->mounts_offset;
+
+	mounts.read = true;
+	mounts.mount = calloc(boot->mountc + 1u, sizeof(*mounts.mount));
+	if (!mounts.mount)
+		guest_panic("no memory for %u mounts", boot->mountc);
+	for (; mounts.count < boot->mountc; mounts.count++) {
+		read_mount(&mounts.mount[mounts.count], entry);
+		entry += strlen(entry) + 1;
+	}
+}
+
+static bool lies_in(const char *plain, const struct mount *mount)
+{
+	return strncmp(plain, mount->directory, mount->len) == 0 &&
+	       (plain[mount->len] == '/' || plain[mount->len] == 0);
+}
+
+/* The mount whose directory is the longest that the path begins with. */
+static struct mount *find_mount(const char *plain)
+{
+	struct mount *best = NULL;
+
+	if (!mounts.read)
+		read_mounts();
+	for (uint32_t i = 0; i < mounts.count; i++) {
+		struct mount *mount = &mounts.mount[i];
+
+		if (lies_in(plain, mount) && (!best || mount->len > best->len))
+			best = mount;
+	}
+	return best;
+}
+
+int mount_resolve(const char *path, struct mount_path *ret_path)
+{
+	int error = path_normalize(path, ret_path->plain, &ret_path->directory);
+
+	if (error)
+		return error;
+	ret_path->mount = find_mount(ret_path->plain);
+	if (!ret_path->mount)
+		return -ENOENT;
+	ret_path->relative = ret_path->plain + ret_path->mount->len;
+	if (*ret_path->relative == '/')
+		ret_path->relative++;
+	if (!*ret_path->relative)
+		ret_path->relative = ".";
+	return 0;
+}
+
+struct wire_bytes mount_directory(const struct mount *mount)
+{
+	return (struct wire_bytes){ mount->granted, strlen(mount->granted) };
+}
+
+int mount_client(struct mount *mount, struct fs_client **ret_client, deadline until)
+{
+	int error = fiber_lock(&mount->opening, until);
+
+	if (error)
+		return error;
+	if (mount->client && !fs_usable(mount->client)) {
+		fs_release(mount->client);
+		mount->client = NULL;
+	}
+	if (!mount->client)
+		error = fs_connect(mount, &mount->client, until);
+	if (!error)
+		*ret_client = fs_hold(mount->client);
+	fiber_unlock(&mount->opening);
+	return error;
+}

@@ -1,0 +1,89 @@
+/*
+ * file_read_whole has a stream of its own: a caller that is slow to take the
+ * pieces holds up nobody else's requests, and the pieces are handed over where
+ * they lie in the ring.
+ */
+#include <string.h>
+
+#include "guest/stream/control.h"
+#include "guest/stream/path.h"
+#include "guest/stream/stream.h"
+
+#define WHOLE_TO_HOST_CAPACITY  (256u << 10) /* half of the smaller ring is the longest frame */
+#define WHOLE_TO_GUEST_CAPACITY (256u << 10)
+
+struct whole {
+	struct stream *stream;
+	int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len);
+	void *argument;
+	struct fs_attributes attributes;
+	bool begun; /* the attributes came */
+};
+
+static int take_piece(struct whole *whole, const struct frame *frame, const unsigned char *body)
+{
+	size_t len = frame->length - FRAME_HEADER_LEN;
+	int error;
+
+	if (frame->error)
+		return -(int)(frame->error & 0xffff);
+	if (frame->type != FS_READ_FILE)
+		return -EPROTO;
+	if (whole->begun)
+		return len ? whole->sink(whole->argument, &whole->attributes, body, len) : 0;
+	whole->begun = true;
+	error = wire_decode(&fs_attributes_message, &whole->attributes, body, len);
+	return error ? error : whole->sink(whole->argument, &whole->attributes, NULL, 0);
+}
+
+static int take_pieces(struct whole *whole, deadline until)
+{
+	const unsigned char *body;
+	struct frame frame;
+	int error;
+
+	do {
+		error = frame_await(whole->stream, &frame, &body, until);
+		if (error)
+			return error == -EPIPE ? -EIO : error;
+		error = take_piece(whole, &frame, body);
+		frame_done(whole->stream, &frame);
+	} while (!error && frame.flags & FRAME_MORE);
+	return error;
+}
+
+static int read_on_stream(struct whole *whole, const struct mount_path *at, uint64_t offset, uint64_t length,
+		deadline until)
+{
+	struct fs_mount payload = { mount_directory(at->mount) };
+	struct fs_mounted mounted;
+	struct fs_read_file request = { .offset = offset, .length = length,
+		.path = { at->relative, strlen(at->relative) } };
+	struct frame frame = { .request_id = 2 };
+	int error = stream_open_protocol(whole->stream, PROTOCOL_FS, &fs_mount_message, &payload,
+		&fs_mounted_message, &mounted, until);
+
+	if (!error)
+		error = frame_send(whole->stream, NULL, &fs_requests[FS_READ_FILE - STREAM_FIRST], &frame,
+			&request, until);
+	return error ? error : take_pieces(whole, until);
+}
+
+int file_read_whole(const char *path, uint64_t offset, uint64_t length,
+		int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len),
+		void *argument, deadline until)
+{
+	struct whole whole = { .sink = sink, .argument = argument };
+	struct mount_path at;
+	int error = mount_resolve(path, &at);
+
+	if (!error && at.directory)
+		error = -EISDIR;
+	if (!error)
+		error = control_new_stream(WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &whole.stream, until);
+	if (error)
+		return error;
+	error = read_on_stream(&whole, &at, offset, length, until);
+	stream_close(whole.stream);
+	return error;
+}

@@ -1,0 +1,286 @@
+#include <stdlib.h>
+
+#include "guest/stream/control.h"
+#include "guest/stream/endpoint.h"
+#include "guest/stream/fiber.h"
+#include "guest/stream/start.h"
+#include "guest/stream/stream.h"
+
+/*
+ * How many accepts lie with the monitor. The monitor takes no connection that
+ * was not asked for, so the window is what a burst finds ready; it doubles
+ * whenever a burst used all of it up.
+ */
+#define WINDOW_FIRST 16u
+#define WINDOW_MOST  128u
+
+#define RETRY_MS 10 /* between attempts when the monitor is out of something */
+
+struct listener {
+	struct stream *stream;
+	struct tcp_endpoint local;
+	struct fiber_mutex mutex; /* of one accept at a time: the stream has one reader and one writer */
+	unsigned window;          /* accepts to keep posted */
+	unsigned posted;          /* with the monitor now */
+};
+
+/* ---- listening */
+
+/* Gives a fresh stream to the monitor. Its slot is the request id, so an answer names the stream. */
+static int post(struct listener *listener, struct stream *stream, deadline until)
+{
+	struct tcp_accept accept = { stream->id };
+	struct frame frame = { .request_id = stream->slot };
+	int error;
+
+	error = frame_send(listener->stream, NULL, &tcp_accept_message, &frame, &accept, until);
+	if (error) {
+		stream_close(stream);
+		return error;
+	}
+	stream->hook_context = listener;
+	listener->posted++;
+	return 0;
+}
+
+static int post_new(struct listener *listener, deadline until)
+{
+	struct stream *stream;
+	int error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &stream, until);
+
+	return error ? error : post(listener, stream, until);
+}
+
+/*
+ * Posts what is spare in one go when half of the window is used up, and waits
+ * for a stream only when nothing at all is posted.
+ */
+static int refill(struct listener *listener, deadline until)
+{
+	struct stream *stream;
+	int error = 0;
+
+	if (listener->posted > listener->window / 2)
+		return 0;
+	while (!error && listener->posted < listener->window && (stream = control_spare_stream()))
+		error = post(listener, stream, until);
+	if (!error && listener->posted == 0)
+		error = post_new(listener, until);
+	if (!error)
+		error = control_prepare(listener->window / 2, until);
+	return error;
+}
+
+static int open_listener(struct listener *listener, const struct tcp_endpoint *local, deadline until)
+{
+	struct tcp_listen listen = { .local = *local };
+	struct tcp_listening listening;
+	int error;
+
+	error = stream_open_protocol(listener->stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &listen,
+		&tcp_listening_message, &listening, until);
+	if (error)
+		return error;
+	listener->local = listening.local;
+	error = control_prepare(listener->window, until);
+	while (!error && listener->posted < listener->window)
+		error = post_new(listener, until);
+	/* With fewer streams than the window there is less to accept at once, and no more. */
+	return listener->posted ? 0 : error;
+}
+
+int tcp_listen(const struct tcp_endpoint *local, struct listener **ret_listener, deadline until)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+	int error;
+
+	if (!listener)
+		return -ENOMEM;
+	listener->window = WINDOW_FIRST;
+	error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &listener->stream, until);
+	if (error) {
+		free(listener);
+		return error;
+	}
+	error = open_listener(listener, local, until);
+	if (error) {
+		listener_close(listener);
+		return error;
+	}
+	*ret_listener = listener;
+	return 0;
+}
+
+const struct tcp_endpoint *listener_local(const struct listener *listener)
+{
+	return &listener->local;
+}
+
+/* Takes the connection out of an answer. 0, the errno of the accept, or -EAGAIN: the frame is to be ignored. */
+static int take_incoming(struct listener *listener, const struct frame *frame, const unsigned char *body,
+		struct stream **ret_stream, struct tcp_incoming *ret_incoming)
+{
+	struct stream *stream = stream_by_slot(frame->request_id);
+
+	if (!(frame->flags & FRAME_REPLY) || !stream || stream->hook_context != listener) {
+		frame_refuse(listener->stream, frame);
+		return -EAGAIN;
+	}
+	stream->hook_context = NULL;
+	listener->posted--;
+	if (frame->error) {
+		stream_close(stream);
+		return -(int)(frame->error & 0xffff);
+	}
+	if (frame->type != TCP_INCOMING || wire_decode(&tcp_incoming_message, ret_incoming, body,
+		    frame->length - FRAME_HEADER_LEN) || ret_incoming->stream_id != stream->id)
+		guest_panic("the monitor sent a broken IncomingConnection");
+	*ret_stream = stream;
+	return 0;
+}
+
+static int accept_locked(struct listener *listener, struct stream **ret_stream,
+		struct tcp_incoming *ret_incoming, deadline until)
+{
+	const unsigned char *body;
+	struct frame frame;
+	int error = refill(listener, until);
+
+	if (error && listener->posted == 0)
+		return error;
+	do {
+		error = frame_await(listener->stream, &frame, &body, until);
+		if (error)
+			return error == -EPIPE ? -ECONNABORTED : error;
+		error = take_incoming(listener, &frame, body, ret_stream, ret_incoming);
+		frame_done(listener->stream, &frame);
+	} while (error == -EAGAIN);
+	if (listener->posted == 0 && listener->window < WINDOW_MOST)
+		listener->window *= 2;
+	return error;
+}
+
+int tcp_accept(struct listener *listener, struct stream **ret_stream, struct tcp_endpoint *ret_peer,
+		struct tcp_endpoint *ret_local, deadline until)
+{
+	struct tcp_incoming incoming;
+	int error = fiber_lock(&listener->mutex, until);
+
+	if (error)
+		return error;
+	error = accept_locked(listener, ret_stream, &incoming, until);
+	fiber_unlock(&listener->mutex);
+	if (error)
+		return error;
+	if (ret_peer)
+		*ret_peer = incoming.remote;
+	if (ret_local)
+		*ret_local = incoming.local;
+	return 0;
+}
+
+void listener_close(struct listener *listener)
+{
+	struct stream *stream;
+
+	/* The listener first: no connection is put on a posted stream after that. */
+	stream_close(listener->stream);
+	while ((stream = stream_by_context(listener)))
+		stream_close(stream);
+	free(listener);
+}
+
+/* ---- serving */
+
+struct connection {
+	struct stream *stream;
+	struct tcp_endpoint peer;
+	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument);
+	void *argument;
+};
+
+static void serve_connection(void *argument)
+{
+	struct connection *connection = argument;
+
+	connection->serve(connection->stream, &connection->peer, connection->argument);
+	stream_close(connection->stream);
+	free(connection);
+}
+
+/* Out of something that comes back when connections end. */
+static bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS ||
+	       error == -EAGAIN;
+}
+
+static int start_connection(struct stream *stream, const struct connection *form)
+{
+	struct connection *connection = malloc(sizeof(*connection));
+
+	if (!connection) {
+		stream_fail(stream, ECONNRESET);
+		stream_close(stream);
+		return -ENOMEM;
+	}
+	*connection = *form;
+	connection->stream = stream;
+	while (fiber_spawn(serve_connection, connection) == -EAGAIN)
+		fiber_await_stack();
+	return 0;
+}
+
+int tcp_serve(struct listener *listener,
+		void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
+		void *argument)
+{
+	struct connection form = { .serve = serve, .argument = argument };
+
+	for (;;) {
+		struct stream *stream;
+		int error = tcp_accept(listener, &stream, &form.peer, NULL, FOREVER);
+
+		if (!error)
+			error = start_connection(stream, &form);
+		if (is_shortage(error))
+			fiber_sleep(in_milliseconds(RETRY_MS));
+		else if (error && error != -ECONNABORTED)
+			return error;
+	}
+}
+
+/* ---- connecting */
+
+static uint32_t milliseconds_left(deadline until)
+{
+	uint64_t now = clock_now();
+
+	if (until == FOREVER)
+		return 0;
+	if (until <= now)
+		return 1;
+	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1 : UINT32_MAX;
+}
+
+int tcp_connect(const char *target, struct stream **ret_stream, deadline until)
+{
+	struct tcp_connect connect = { .timeout_ms = milliseconds_left(until) };
+	struct tcp_connected connected;
+	struct stream *stream;
+	int error = endpoint_parse_target(target, &connect.remote, &connect.host);
+
+	if (error)
+		return error;
+	error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &stream, until);
+	if (error)
+		return error;
+	error = stream_open_protocol(stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &connect,
+		&tcp_connected_message, &connected, until);
+	if (error) {
+		stream_close(stream);
+		return error;
+	}
+	*ret_stream = stream;
+	return 0;
+}

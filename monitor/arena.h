@@ -1,0 +1,51 @@
+/*
+ * arena: the memory that guest and monitor share: two bells, a table of pipe
+ * headers, and rings. A sparse memfd; DATAPIPE.md section 9 has the layout.
+ *
+ * Who holds which ring is monitor state and lies here, in private memory,
+ * never in the arena. Rings are cut once, in power-of-two sizes, keep their
+ * place and size for the life of the guest and are reused last-in first-out,
+ * so that a warm ring is given out before a cold one.
+ *
+ * Used by the I/O thread alone after the guest has started.
+ */
+#ifndef FERRULE_MONITOR_ARENA_H
+#define FERRULE_MONITOR_ARENA_H
+
+#include <stdint.h>
+
+#include "pipe/bell.h"
+#include "pipe/pipe.h"
+
+struct arena;
+
+struct arena_ring {
+	uint64_t offset;     /* in the arena */
+	uint64_t capacity;   /* bytes */
+	unsigned char *data; /* mapped twice in a row in the monitor */
+};
+
+/* 'len' bytes in all, 'slots' pipe headers (at most BELL_SLOTS). 0 or a negative errno. */
+int arena_create(struct arena **ret_arena, uint64_t len, uint32_t slots);
+void arena_destroy(struct arena *arena);
+
+int arena_fd(const struct arena *arena);
+uint64_t arena_len(const struct arena *arena);
+uint32_t arena_slots(const struct arena *arena);
+uint64_t arena_rings_offset(const struct arena *arena);
+uint64_t arena_bell_offset(const struct arena *arena, enum pipe_side poster);
+uint64_t arena_pipe_offset(const struct arena *arena, uint32_t slot);
+
+/* The bell that 'poster' posts and the other side sleeps on. */
+struct bell_shared *arena_bell(struct arena *arena, enum pipe_side poster);
+struct pipe_shared *arena_pipe(struct arena *arena, uint32_t slot);
+
+/*
+ * Takes a ring of a valid capacity, zeroed when it was never used before.
+ * *ret_fresh: it was cut just now, and the engine must map it. 0, -ENOMEM when
+ * the arena is full, or the errno of mmap.
+ */
+int arena_take_ring(struct arena *arena, uint64_t capacity, struct arena_ring *ret_ring, bool *ret_fresh);
+void arena_give_ring(struct arena *arena, const struct arena_ring *ring);
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * engine: what runs a guest. kvm (vm.c) and process (process.c) are the two;
+ * nothing above this header knows which one it has.
+ *
+ * An engine is started with an arena that exists (arena.h) and reports the end
+ * of the guest once. It never looks into the arena.
+ */
+#ifndef FERRULE_MONITOR_ENGINE_H
+#define FERRULE_MONITOR_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monitor/arena.h"
+
+/* What to run; pointers stay valid until the engine is destroyed. */
+struct engine_config {
+	const char *image_path;
+	int image_fd;                  /* the image, open for reading */
+	uint64_t memory;               /* bytes of guest RAM (kvm) */
+	int argc;                      /* arguments of the program, argv[0] its name */
+	char *const *argv;
+	int envc;
+	char *const *env;              /* NAME=VALUE */
+	int mountc;
+	char *const *mounts;           /* "ro:/dir" or "rw:/dir", as struct boot_info has them */
+	uint64_t poll_ns;              /* the longest that the guest may spin */
+	struct arena *arena;
+	struct arena_ring control_ring[2]; /* of the control pipe, slot 0, indexed by enum pipe_side: taken
+	                                    * from the arena by the caller, mapped by the engine at start */
+	int doorbell_fd;               /* eventfd: the guest wakes the monitor */
+	int interrupt_fd;              /* eventfd: the monitor wakes the guest */
+	/* Called once, from any thread, when the guest has ended; the monitor's own exit status. */
+	void (*ended)(void *context, int status);
+	void *context;
+};
+
+/* Exits that left KVM_RUN, by cause: none of them may be on a data path (--stats shows them). */
+struct engine_stats {
+	uint64_t console_exits;
+	uint64_t other_exits;
+};
+
+struct engine;
+
+struct engine_ops {
+	const char *name; /* "kvm", "process" */
+
+	/*
+	 * Prepares the guest and starts it. 0, or a negative errno with one
+	 * sentence (cause and remedy) in ret_error; then nothing is left behind.
+	 */
+	int (*start)(const struct engine_config *config, struct engine **ret_engine, char *ret_error,
+			size_t error_len);
+
+	/* Makes the ring at this arena offset visible to the guest, twice in a row. Once per ring, before
+	 * the guest is told of it. Never blocks. */
+	void (*map_ring)(struct engine *engine, uint64_t offset, uint64_t capacity);
+
+	/* Ends the guest if it still runs, joins its threads, frees everything. config.ended is called
+	 * before this returns, if it was not yet. */
+	void (*destroy)(struct engine *engine);
+
+	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);
+};
+
+extern const struct engine_ops engine_kvm;
+extern const struct engine_ops engine_process;
+
+/* Is /dev/kvm there and usable? 0, or a negative errno with the reason and remedy in ret_error. */
+int engine_kvm_usable(char *ret_error, size_t error_len);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * Frames on a stream's pipe. A span is one piece, so a frame is decoded where it
+ * lies; what it says is the guest's until it is consumed, and the guest can change
+ * it meanwhile: everything that is checked is copied out by the decoder first.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "monitor/stream.h"
+#include "protocol/error.h"
+
+/* How many bytes must be there before the frame at the start can be used. */
+static int frame_need(struct stream *stream, const struct ring_span *span, struct frame *ret_frame,
+		size_t *ret_need)
+{
+	int result = frame_decode(ret_frame, span->data, span->len);
+	*ret_need = result == 1 ? ret_frame->length : FRAME_HEADER_LEN;
+	if (result < 0 || *ret_need > stream->ring[PIPE_GUEST].capacity) {
+		stream_broken(stream, "a frame has an impossible length");
+		return -EPROTO;
+	}
+	return 0;
+}
+
+int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
+{
+	bool announced = false;
+	for (;;) {
+		struct ring_span span = ring_peek(&stream->pipe.in);
+		size_t need;
+		if (span.end == -RING_EPROTO) {
+			stream_broken(stream, "impossible ring positions");
+			return -EPROTO;
+		}
+		if (frame_need(stream, &span, ret_frame, &need) < 0)
+			return -EPROTO;
+		if (span.len >= need) {
+			*ret_body = span.data + FRAME_HEADER_LEN;
+			return 1;
+		}
+		if (span.end != 0 || stream->guest_closed)
+			return -EPIPE;
+		if (announced)
+			return 0;
+		/* Announce, look again (the next round), then leave it to the bell. */
+		ring_await_data(&stream->pipe.in, need);
+		announced = true;
+	}
+}
+
+void stream_frame_done(struct stream *stream, const struct frame *frame)
+{
+	ring_consume(&stream->pipe.in, frame->length);
+	stream_flush(stream);
+}
+
+bool stream_room(struct stream *stream, size_t len)
+{
+	struct ring_span room = ring_reserve(&stream->pipe.out);
+	if (room.len >= len || room.end != 0)
+		return true;
+	ring_await_room(&stream->pipe.out, len);
+	room = ring_reserve(&stream->pipe.out);
+	return room.len >= len || room.end != 0;
+}
+
+void stream_send(struct stream *stream, const struct wire_message *message, const struct frame *frame,
+		const void *body)
+{
+	struct ring_span room = ring_reserve(&stream->pipe.out);
+	if (room.end != 0)
+		return; /* nobody reads it */
+	size_t len = FRAME_HEADER_LEN;
+	if (message != NULL) {
+		len = wire_encode(message, frame, body, room.data, room.len);
+		assert(len != 0);
+	} else {
+		struct frame header = *frame;
+		header.length = FRAME_HEADER_LEN;
+		assert(room.len >= FRAME_HEADER_LEN);
+		frame_encode(&header, room.data);
+	}
+	ring_commit(&stream->pipe.out, len);
+	stream_flush(stream);
+}
+
+void stream_send_error(struct stream *stream, uint16_t type, uint32_t request_id, int error)
+{
+	struct frame frame = {
+		.type = type,
+		.flags = FRAME_REPLY,
+		.request_id = request_id,
+		.error = wire_error_number(error),
+	};
+	stream_send(stream, NULL, &frame, NULL);
+}

@@ -1,0 +1,68 @@
+/*
+ * fs_path: the system calls behind the paths of a guest. Every path is walked by
+ * openat2 with RESOLVE_BENEATH from a directory's descriptor and so cannot
+ * leave it: not by '..', not by an absolute path, not by a symbolic link
+ * (-EXDEV), not by a magic link of /proc (-ELOOP), and not while someone
+ * renames directories on the way.
+ *
+ * Blocking calls for worker threads; they know nothing of streams. Paths are
+ * strings of at most FS_PATH_MAX bytes in private memory. All return 0 or a
+ * negative errno.
+ */
+#ifndef FERRULE_MONITOR_FS_PATH_H
+#define FERRULE_MONITOR_FS_PATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "protocol/fs.h"
+
+/* A mount, as it was when a stream was opened. */
+struct fs_path_root {
+	int fd;          /* O_PATH | O_DIRECTORY */
+	bool local;      /* a file system whose opens wait for nobody but the disk */
+	uint64_t device; /* st_dev of the mount's directory */
+};
+
+/* Looks at the mount behind 'fd'. Can block. */
+int fs_path_root_probe(int fd, struct fs_path_root *ret_root);
+
+/*
+ * Opens a file or directory as 'flags' (enum fs_open_flag, checked by
+ * fs_path_flags_check) say. -EACCES for what is neither a regular file nor a
+ * directory; it is not opened even for a moment.
+ */
+int fs_path_open(int directory, const char *path, uint32_t flags, uint32_t mode, int *ret_fd,
+		struct fs_attributes *ret_attributes);
+int fs_path_stat(int directory, const char *path, uint32_t stat_flags, struct fs_attributes *ret_attributes);
+
+/*
+ * The same for the I/O thread: never blocks. -EAGAIN: it would have to, ask a worker. Only for
+ * flags that fs_path_may_be_quick takes, and a root that is local. *ret_walked is a descriptor for
+ * the caller to close without blocking, or -1; set in any case.
+ */
+bool fs_path_may_be_quick(const struct fs_path_root *root, uint32_t open_flags);
+int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path, uint32_t flags,
+		int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked);
+int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path, uint32_t stat_flags,
+		struct fs_attributes *ret_attributes, int *ret_walked);
+
+int fs_path_quick_attributes(const struct fs_path_root *root, int fd, struct fs_attributes *ret_attributes);
+
+/* Of an open descriptor. */
+int fs_path_attributes(int fd, struct fs_attributes *ret_attributes);
+
+int fs_path_mkdir(int directory, const char *path, uint32_t mode);
+/* 'remove_directory': rmdir(2), else unlink(2). */
+int fs_path_unlink(int directory, const char *path, bool remove_directory);
+int fs_path_rename(int from_directory, const char *from, int to_directory, const char *to);
+
+/* The confined openat2 that all of these use: a descriptor or a negative errno. */
+int fs_path_walk(int directory, const char *path, uint64_t open_flags, uint32_t mode);
+
+/* Do these flags make sense together? 0 or -EINVAL. */
+int fs_path_flags_check(uint32_t open_flags);
+/* Would opening with them change anything? */
+bool fs_path_flags_modify(uint32_t open_flags);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * Making, removing and renaming. The parent directory is walked to and held by a
+ * descriptor; the last component goes to the kernel as it is, in calls that
+ * do not follow a link there.
+ */
+#include "monitor/fs_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where a path's last component is to be made, removed or replaced. */
+struct place {
+	int parent; /* O_PATH of a directory beneath the one that was asked for */
+	char name[FS_NAME_MAX + 2]; /* no '.', no '..', no '/' but one behind it if the path had any */
+};
+
+/* Splits 'path' into the name and what comes before it, "." for nothing. 0 or a negative errno. */
+static int split(const char *path, char ret_name[FS_NAME_MAX + 2], char ret_parent[FS_PATH_MAX + 1])
+{
+	size_t len = strlen(path);
+	size_t end = len;
+
+	if (len == 0)
+		return -ENOENT;
+	if (len > FS_PATH_MAX)
+		return -ENAMETOOLONG;
+	if (path[0] == '/')
+		return -EXDEV;
+	while (path[end - 1] == '/') /* path[0] is none */
+		end--;
+	size_t start = end;
+	while (start > 0 && path[start - 1] != '/')
+		start--;
+	if (end - start > FS_NAME_MAX)
+		return -ENAMETOOLONG;
+	snprintf(ret_name, FS_NAME_MAX + 2, "%.*s%s", (int)(end - start), path + start, end < len ? "/" : "");
+	snprintf(ret_parent, FS_PATH_MAX + 1, "%.*s", start > 0 ? (int)start : 1, start > 0 ? path : ".");
+	return 0;
+}
+
+static bool is_dots(const char *name)
+{
+	size_t dots = strspn(name, ".");
+
+	return (dots == 1 || dots == 2) && (name[dots] == 0 || name[dots] == '/');
+}
+
+static int place_find(int directory, const char *path, struct place *ret_place)
+{
+	char parent[FS_PATH_MAX + 1];
+	int result = split(path, ret_place->name, parent);
+
+	if (result < 0)
+		return result;
+	if (is_dots(ret_place->name))
+		return -EINVAL;
+	ret_place->parent = fs_path_walk(directory, parent, O_PATH | O_DIRECTORY, 0);
+	return ret_place->parent < 0 ? ret_place->parent : 0;
+}
+
+int fs_path_mkdir(int directory, const char *path, uint32_t mode)
+{
+	struct place place;
+	int result = place_find(directory, path, &place);
+
+	if (result < 0)
+		return result;
+	if (mkdirat(place.parent, place.name, mode & 0777) < 0)
+		result = -errno;
+	close(place.parent);
+	return result;
+}
+
+int fs_path_unlink(int directory, const char *path, bool remove_directory)
+{
+	struct place place;
+	int result = place_find(directory, path, &place);
+
+	if (result < 0)
+		return result;
+	if (unlinkat(place.parent, place.name, remove_directory ? AT_REMOVEDIR : 0) < 0)
+		result = -errno;
+	close(place.parent);
+	return result;
+}
+
+int fs_path_rename(int from_directory, const char *from, int to_directory, const char *to)
+{
+	struct place source, target;
+	int result = place_find(from_directory, from, &source);
+
+	if (result < 0)
+		return result;
+	result = place_find(to_directory, to, &target);
+	if (result == 0) {
+		if (renameat(source.parent, source.name, target.parent, target.name) < 0)
+			result = -errno;
+		close(target.parent);
+	}
+	close(source.parent);
+	return result;
+}

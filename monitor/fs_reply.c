@@ -1,0 +1,178 @@
+/*
+ * Replies. What is ready is sent first come, first served, as the ring has room. A
+ * reply with bytes of a file takes a span of the ring for itself, has the file
+ * read into it, and is committed when the bytes are there; meanwhile the others
+ * wait. A whole file goes to the end of the queue after each frame, so that what
+ * is small does not wait for what is large.
+ */
+#include "monitor/fs_stream.h"
+
+#include <errno.h>
+
+#include "monitor/stats.h"
+#include "protocol/error.h"
+
+static const struct wire_message unsupported = WIRE_MESSAGE_EMPTY("Unsupported", STREAM_UNSUPPORTED);
+
+static const struct wire_message *reply_message(const struct fs_request *request)
+{
+	if (request->operation == NULL)
+		return &unsupported;
+	return &fs_replies[request->frame.type - STREAM_FIRST];
+}
+
+/* ---- replies that are complete */
+
+static size_t answer_len(const struct fs_request *request)
+{
+	if (request->result < 0)
+		return FRAME_HEADER_LEN;
+	return wire_encoded_len(reply_message(request), &request->reply);
+}
+
+static void send_answer(struct fs_request *request)
+{
+	struct ring_producer *out = &request->fs->stream->pipe.out;
+	struct ring_span span = ring_reserve(out);
+	struct frame frame = {
+		.flags = FRAME_REPLY,
+		.request_id = request->frame.request_id,
+		.error = request->result < 0 ? wire_error_number(-request->result) : 0,
+	};
+
+	ring_commit(out, wire_encode(reply_message(request), &frame, &request->reply, span.data, span.len));
+	fs_request_free(request);
+}
+
+/* ---- bytes of files */
+
+/* Of the attributes that go ahead of the first bytes: with them they are one commit, and one wake. */
+static size_t lead_len(const struct fs_request *request)
+{
+	return request->attributes_due ? FRAME_HEADER_LEN + sizeof(struct fs_attributes) : 0;
+}
+
+static size_t chunk_len(const struct fs_request *request)
+{
+	size_t most = request->fs->max_frame - FRAME_HEADER_LEN - lead_len(request);
+
+	if (request->whole_file && most > FS_CHUNK)
+		most = FS_CHUNK;
+	return request->file_left < most ? (size_t)request->file_left : most;
+}
+
+static void write_lead(struct fs_request *request, unsigned char *at, size_t room)
+{
+	struct frame frame = { .flags = FRAME_REPLY | FRAME_MORE, .request_id = request->frame.request_id };
+
+	request->file_lead = 0;
+	if (request->attributes_due)
+		request->file_lead = wire_encode(&fs_replies[FS_READ_FILE - STREAM_FIRST], &frame,
+				&request->reply.attributes, at, room);
+	request->attributes_due = false;
+}
+
+/* The bytes are behind the room for their header: writes that and commits. Is the request done with? */
+static bool commit_data(struct fs_request *request, size_t len)
+{
+	struct ring_producer *out = &request->fs->stream->pipe.out;
+	struct ring_span span = ring_reserve(out);
+
+	request->file_offset += len;
+	request->file_left -= len;
+	bool more = request->whole_file && len > 0 && request->file_left > 0;
+	struct frame frame = {
+		.length = (uint32_t)(FRAME_HEADER_LEN + len),
+		.type = request->frame.type,
+		.flags = FRAME_REPLY | (more ? FRAME_MORE : 0),
+		.request_id = request->frame.request_id,
+	};
+	frame_encode(&frame, span.data + request->file_lead);
+	ring_commit(out, request->file_lead + frame.length);
+	stats.bytes_to_guest += len;
+	return !more;
+}
+
+static void after_data(struct fs_request *request, size_t len)
+{
+	if (commit_data(request, len))
+		fs_request_free(request);
+	else
+		fs_queue_push(&request->fs->ready, request);
+}
+
+static void read_done(struct io_op *op, int result)
+{
+	struct fs_request *request = io_container(op, struct fs_request, op);
+	struct fs_stream *fs = request->fs;
+
+	fs->reading = NULL;
+	if (ring_reserve(&fs->stream->pipe.out).end != 0) {
+		fs_request_free(request);
+	} else if (result < 0) {
+		/* The room that was kept for the bytes is room for this. */
+		request->result = result;
+		request->sends_data = false;
+		fs_queue_push_front(&fs->ready, request);
+	} else {
+		after_data(request, (size_t)result);
+	}
+	fs_pump(fs);
+}
+
+static void send_data(struct fs_request *request)
+{
+	struct fs_stream *fs = request->fs;
+	struct ring_span span = ring_reserve(&fs->stream->pipe.out);
+
+	request->file_chunk = chunk_len(request);
+	write_lead(request, span.data, span.len);
+	if (request->whole_file && request->file_chunk == 0) {
+		after_data(request, 0);
+		return;
+	}
+	fs->reading = request;
+	request->op.done = read_done;
+	io_read(fs_io(fs), &request->op, request->file_fd, span.data + request->file_lead + FRAME_HEADER_LEN,
+			request->file_chunk, request->file_offset);
+}
+
+/* ---- the queue */
+
+/* Can the guest still be sent something? Notes when not. */
+static bool look_at_reader(struct fs_stream *fs)
+{
+	int end = ring_reserve(&fs->stream->pipe.out).end;
+
+	if (end == -RING_EPROTO && !fs->broken) {
+		stream_broken(fs->stream, "impossible ring positions");
+		fs->broken = true;
+		fs->input_ended = true;
+	}
+	fs->unread = fs->unread || end != 0;
+	return !fs_mute(fs);
+}
+
+/* Room that lets the first one go: all of its frame, for a reader that takes a trickle is not to be served by one. */
+static size_t room_for(const struct fs_request *request)
+{
+	return request->sends_data ? lead_len(request) + FRAME_HEADER_LEN + chunk_len(request) : answer_len(request);
+}
+
+void fs_reply_send(struct fs_stream *fs)
+{
+	while (fs->reading == NULL && fs->ready.first != NULL) {
+		struct fs_request *request = fs->ready.first;
+
+		/* A reader's end is room enough. */
+		if (!fs_mute(fs) && !stream_room(fs->stream, room_for(request)))
+			return;
+		fs_queue_pop(&fs->ready);
+		if (!look_at_reader(fs))
+			fs_request_free(request);
+		else if (request->sends_data)
+			send_data(request);
+		else
+			send_answer(request);
+	}
+}

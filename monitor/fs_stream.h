@@ -1,0 +1,211 @@
+/*
+ * fs_stream: what the files of protocol 0 share: a stream with its mount, and its
+ * requests. Private to monitor/fs*.c; I/O thread, but for what says otherwise.
+ *
+ * A request's way: taken from the ring (fs.c), decoded and checked, run by its
+ * row of fs_operations (inline, on io, on a worker, perhaps waiting for its lane
+ * first), then ready (fs_reply.c) until the ring has room for its reply, then
+ * freed. Requests pass each other in all of these.
+ *
+ * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
+ * list buffer, FS_HANDLES_MAX handles. File data is never in the monitor's own
+ * memory: it is read into and written from the rings. A guest that reads no replies stops its own stream.
+ *
+ * One operation at most owns a span of each ring: 'reading' the outgoing one,
+ * 'writing' the incoming one, whose frame stays at the ring's head until the
+ * file system has its bytes.
+ */
+#ifndef FERRULE_MONITOR_FS_STREAM_H
+#define FERRULE_MONITOR_FS_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/fs_handle.h"
+#include "monitor/fs_path.h"
+#include "monitor/grants.h"
+#include "monitor/io.h"
+#include "monitor/stream.h"
+#include "monitor/worker.h"
+
+#define FS_IN_FLIGHT  64u         /* requests of one stream that are taken and not answered */
+#define FS_TURN       64u         /* requests of one stream in one turn of the loop */
+#define FS_CHUNK      (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
+#define FS_LIST_MAX   (64u << 10) /* bytes of entries in one reply */
+
+struct fs_stream;
+struct fs_request;
+
+/* First in, first out. All zero: empty. */
+struct fs_queue {
+	struct fs_request *first;
+	struct fs_request *last;
+};
+
+/* Requests of which one runs at a time, until it is freed. */
+struct fs_lane {
+	struct fs_request *active;
+	struct fs_queue waiting;
+};
+
+/* What start() and turn() return; or a negative errno for the reply. */
+enum fs_progress {
+	FS_ANSWER, /* reply is set */
+	FS_WORK,   /* next is work(), on a worker */
+	FS_LATER,  /* an operation of io is under way */
+	FS_DATA,   /* file_* says what to send (fs_reply.c) */
+	FS_TURN_OF_LANE, /* 'lane' is set: turn() is next when it is free */
+};
+
+/* A row for each request type. */
+struct fs_operation {
+	int (*start)(struct fs_request *request);    /* enum fs_progress: checks, and begins */
+	int (*turn)(struct fs_request *request);     /* the same, after FS_TURN_OF_LANE */
+	int (*work)(struct fs_request *request);     /* on a worker: 0 or a negative errno */
+	int (*finish)(struct fs_request *request);   /* after work: enum fs_progress; NULL: FS_ANSWER */
+	uint16_t path_at[2]; /* offsets of its paths in the body, 0: none */
+	bool only_reads;     /* not worth doing when nobody will see the reply */
+};
+
+struct fs_request {
+	struct fs_stream *fs;
+	struct fs_request *next;  /* in the queue that it is in */
+	const struct fs_operation *operation;
+	struct frame frame;       /* of the request */
+	int result;               /* negative errno: the reply is that */
+
+	union {
+		struct fs_open open;
+		struct fs_close close;
+		struct fs_read read;
+		struct fs_write write;
+		struct fs_read_file read_file;
+		struct fs_stat stat;
+		struct fs_list list;
+		struct fs_mkdir mkdir;
+		struct fs_unlink unlink;
+		struct fs_rename rename;
+		struct fs_sync sync;
+	} body;                   /* decoded; paths are in path[] instead */
+	char *path[2];            /* private copies, behind this struct */
+
+	union {
+		struct fs_opened opened;
+		struct fs_attributes attributes;
+		struct fs_written written;
+		struct fs_data data;
+	} reply;
+
+	int directory[2];         /* descriptors that path[] is relative to, or the file */
+	uint32_t held[2];         /* places of the handles behind them, FS_HANDLE_NONE: none */
+	uint32_t reserved;        /* place taken for a file to be opened */
+	int fd;                   /* own descriptor, -1: none */
+	struct fs_lane *lane;     /* that it waits for or holds */
+
+	/* FS_DATA */
+	bool sends_data;
+	bool whole_file;          /* FS_READ_FILE: goes on until file_left is 0 */
+	bool attributes_due;      /* and the attributes go ahead of the first bytes */
+	int file_fd;
+	uint64_t file_offset;
+	uint64_t file_left;       /* the most to send still */
+	size_t file_chunk;        /* bytes asked of the read under way */
+	size_t file_lead;         /* bytes of the span before the frame header */
+
+	size_t written;           /* FS_WRITE: bytes so far */
+	struct io_op op;
+	struct worker_job job;
+};
+
+struct fs_stream {
+	struct stream *stream;
+	const struct grant_mount *mount;
+	struct fs_path_root root;
+	uint32_t max_frame;
+
+	bool probing;      /* 'probe' looks at the mount; Open is not answered yet */
+	bool input_ended;  /* no request will be taken any more */
+	bool broken;       /* the guest broke a rule, or memory ran out: the end comes by itself */
+	bool closed;       /* CloseStream has come */
+	bool unread;       /* the guest has stopped reading */
+	uint64_t left;     /* once closed: bytes that were in the ring */
+
+	unsigned in_flight;
+	struct fs_request *writing;
+	struct fs_request *reading;
+	struct fs_queue ready;
+	struct fs_lane files; /* FS_READ_FILE */
+	struct fs_lane lists; /* FS_LIST */
+	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
+	struct fs_handles handles;
+
+	struct worker_job probe;
+	int probe_result;
+	struct loop_message again;
+	bool again_posted;
+};
+
+extern const struct fs_operation fs_operations[FS_TYPE_COUNT]; /* fs_operations.c */
+
+/* fs.c */
+
+/* After anything has ended: sends, takes, and ends the stream when all is done. 'fs' may be gone afterwards. */
+void fs_pump(struct fs_stream *fs);
+/* Nobody will see a reply. */
+bool fs_mute(const struct fs_stream *fs);
+/* Memory ran out for what cannot be answered. */
+void fs_fail(struct fs_stream *fs, int error);
+
+/* fs_request.c */
+
+/* A request for this frame, decoded; NULL: no memory. result is -EPROTO when the body is malformed. */
+struct fs_request *fs_request_new(struct fs_stream *fs, const struct frame *frame, const unsigned char *body);
+/* Goes on as a start(), turn() or finish() said. */
+void fs_request_go_on(struct fs_request *request, int progress);
+/* With everything that it holds; the next one of its lane has its turn. */
+void fs_request_free(struct fs_request *request);
+void fs_queue_push(struct fs_queue *queue, struct fs_request *request);
+void fs_queue_push_front(struct fs_queue *queue, struct fs_request *request);
+struct fs_request *fs_queue_pop(struct fs_queue *queue);
+/* Uses a handle (directory[which], held[which]); of 0, the mount, when 'mount_too'. 0 or -EBADF. */
+int fs_request_use(struct fs_request *request, unsigned which, uint32_t handle, bool mount_too);
+/* The same as [0] for a file's handle or a directory's: -EBADF, -EISDIR, -ENOTDIR. */
+int fs_request_use_as(struct fs_request *request, uint32_t handle, bool directory);
+/* Of the handle that was used as [0]. */
+enum fs_handle_kind fs_request_kind(const struct fs_request *request);
+struct io *fs_io(const struct fs_stream *fs);
+
+/* fs_reply.c */
+
+/* Sends of what is ready as much as there is room for. */
+void fs_reply_send(struct fs_stream *fs);
+
+/* fs_name.c */
+int fs_open_start(struct fs_request *request);
+int fs_open_work(struct fs_request *request);
+int fs_open_finish(struct fs_request *request);
+int fs_stat_start(struct fs_request *request);
+int fs_stat_work(struct fs_request *request);
+int fs_mkdir_start(struct fs_request *request);
+int fs_mkdir_work(struct fs_request *request);
+int fs_unlink_start(struct fs_request *request);
+int fs_unlink_work(struct fs_request *request);
+int fs_rename_start(struct fs_request *request);
+int fs_rename_work(struct fs_request *request);
+
+/* fs_list.c */
+int fs_list_start(struct fs_request *request);
+int fs_list_turn(struct fs_request *request);
+int fs_list_work(struct fs_request *request);
+
+/* fs_data.c */
+int fs_close_start(struct fs_request *request);
+int fs_read_start(struct fs_request *request);
+int fs_write_start(struct fs_request *request);
+int fs_read_file_start(struct fs_request *request);
+int fs_read_file_turn(struct fs_request *request);
+int fs_read_file_work(struct fs_request *request);
+int fs_read_file_finish(struct fs_request *request);
+int fs_sync_start(struct fs_request *request);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * io: asynchronous operations on descriptors, and the sleep of the I/O thread. The
+ * narrow interface that everything which relays is written against; io_uring.c
+ * implements it.
+ *
+ * An operation is a struct io_op inside the object that wants it. From the call
+ * until done() it belongs to io, with the memory it reads or writes; done() is
+ * called from io_turn, never from within the starting call. Every operation is
+ * completed exactly once, cancelled ones with -ECANCELED.
+ * I/O thread only.
+ */
+#ifndef FERRULE_MONITOR_IO_H
+#define FERRULE_MONITOR_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct io;
+
+struct io_op {
+	/* result: bytes, a descriptor or 0; or a negative errno. The op may be reused at once. */
+	void (*done)(struct io_op *op, int result);
+};
+
+/* An operation that lets time pass. */
+struct io_timer {
+	struct io_op op;
+	long long seconds, nanoseconds; /* io's own */
+};
+
+/* The object that holds this operation. */
+#define io_container(op, type, member) ((type *)(void *)((char *)(op) - offsetof(type, member)))
+
+/* To be called by the thread that will use it. 0 or a negative errno. */
+int io_create(struct io **ret_io);
+/* No operation may be in flight. */
+void io_destroy(struct io *io);
+
+void io_recv(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len);
+void io_send(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len);
+/* The result is a descriptor, close-on-exec; the peer's address goes to *ret_peer. */
+void io_accept(struct io *io, struct io_op *op, int fd, struct sockaddr *ret_peer, socklen_t *ret_len);
+void io_connect(struct io *io, struct io_op *op, int fd, const struct sockaddr *address, socklen_t len);
+void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len, uint64_t offset);
+/* offset UINT64_MAX: at the file position, or its end when O_APPEND. */
+void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset);
+void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
+/* Nobody waits for it: closing cannot be retried. */
+void io_close(struct io *io, int fd);
+/* Completes with -ETIME after that many nanoseconds, -ECANCELED when cancelled (by its op). */
+void io_timeout(struct io *io, struct io_timer *timer, uint64_t ns);
+/* Asks for an early end of an operation in flight; its done() follows, with whatever result it got to. */
+void io_cancel(struct io *io, struct io_op *op);
+
+/* The same for every operation in flight. */
+void io_cancel_all(struct io *io);
+
+/* Submits what was started and calls done() for what has completed. With wait, sleeps for the
+ * first completion. Returns the number of completions. */
+unsigned io_turn(struct io *io, bool wait);
+/* Is a completion or work for io_turn there? Loads only; what spinning looks at. */
+bool io_ready(const struct io *io);
+/* Were operations started since the last io_turn? */
+bool io_unsubmitted(const struct io *io);
+/* Operations in flight. */
+unsigned io_in_flight(const struct io *io);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * loop: the I/O thread. Each turn takes what the guest's bell says, what the
+ * kernel completed and what the mailbox holds, then spins for an adaptive while, and sleeps.
+ */
+#ifndef FERRULE_MONITOR_LOOP_H
+#define FERRULE_MONITOR_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monitor/arena.h"
+
+struct config;
+struct engine;
+struct engine_ops;
+struct io;
+struct loop;
+struct stream_table;
+struct worker_pool;
+
+/* Work for the I/O thread, posted by another. It belongs to the mailbox until run() is called. */
+struct loop_message {
+	void (*run)(struct loop_message *message);
+	struct loop_message *next;
+};
+
+struct loop_config {
+	const struct config *config;
+	struct arena *arena;
+	struct arena_ring control_ring[2]; /* of slot 0, indexed by enum pipe_side */
+	int doorbell_fd;
+	int interrupt_fd;
+};
+
+/* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno (of io_uring: says so in the log). */
+int loop_start(struct loop **ret_loop, const struct loop_config *config);
+/* The guest is about to run under this engine: control pipe and streams come alive. Any thread, once. */
+void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct engine *engine);
+/*
+ * Ends the thread: the guest is gone, what it wrote is still sent for at most
+ * `drain_ms`, then everything is closed. Returns when the thread has ended. Main thread.
+ */
+void loop_stop(struct loop *loop, unsigned drain_ms);
+
+/* From any thread. Wakes the I/O thread if it sleeps. */
+void loop_post(struct loop *loop, struct loop_message *message);
+
+/* For those who run on the I/O thread. */
+struct io *loop_io(struct loop *loop);
+const struct loop_config *loop_config(const struct loop *loop);
+struct worker_pool *loop_workers(struct loop *loop);
+struct stream_table *loop_streams(struct loop *loop);
+struct arena *loop_arena(struct loop *loop);
+/* The guest has something new in this pipe slot: wakes it at the end of the turn. */
+void loop_tell_guest(struct loop *loop, uint32_t slot);
+/* Makes a freshly cut ring visible to the guest. */
+void loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity);
+
+#endif

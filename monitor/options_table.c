@@ -1,0 +1,224 @@
+#include "monitor/options_table.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/log.h"
+
+#define MEMORY_MIN  (1ull << 20) /* bytes; what an image needs is the engine's to say */
+#define MEMORY_MAX  (1ull << 40) /* bytes */
+#define MEMORY_UNIT 4096u	 /* bytes; sizes are rounded up to it */
+#define POLL_US_MAX 1000000u
+
+static option_parse parse_listen, parse_connect, parse_mount, parse_engine, parse_memory, parse_env,
+	parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+
+const struct option_row option_rows[] = {
+	{"listen", 0, "ADDR:PORT",
+		"the guest may listen there; port 0: on every port,\n"
+		"address 0.0.0.0 or [::]: on every address of that family",
+		parse_listen},
+	{"connect", 0, "HOST:PORT",
+		"the guest may connect there; HOST is an address, or a\n"
+		"name, which the guest then has to use; port 0: every port",
+		parse_connect},
+	{"mount", 'v', "HOSTDIR:GUESTDIR[:rw]",
+		"the guest may use HOSTDIR under the name GUESTDIR,\n"
+		"read-only unless :rw is said",
+		parse_mount},
+	{"engine", 0, "kvm|process|auto",
+		"what runs the guest: KVM, or a Linux process (a hosted\n"
+		"guest); auto, the default, is KVM where it is usable",
+		parse_engine},
+	{"memory", 'm', "SIZE", "memory of the guest, with k, M or G (default 256M)", parse_memory},
+	{"env", 'e', "NAME[=VALUE]",
+		"a variable of the guest's environment, which is empty\n"
+		"otherwise; without =VALUE it is copied from here",
+		parse_env},
+	{"poll-us", 0, "N",
+		"spin for at most N microseconds before sleeping\n"
+		"(default 50; 0: never)",
+		parse_poll},
+	{"log-level", 0, "LEVEL", "error, warning (the default), info or debug", parse_log_level},
+	{"stats", 0, NULL, "print counters to stderr at the end", parse_stats},
+	{"help", 'h', NULL, "print this and exit", parse_help},
+	{"version", 'V', NULL, "print the version and exit", parse_version},
+};
+const size_t option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
+
+static int parse_listen(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_listen(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_connect(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_connect(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_mount(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_mount(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_engine(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	static const char *const names[] = {"auto", "kvm", "process"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(value, names[i]) == 0) {
+			options->config.engine = names[i];
+			return 0;
+		}
+	return log_sentence(ret_error, error_len, EINVAL,
+		"there is no engine '%s'; write --engine kvm, process or auto", value);
+}
+
+/* A whole number in *ret_number, and what follows it in *ret_rest; false: none, or too large. */
+static bool parse_number(const char *text, uint64_t *ret_number, const char **ret_rest)
+{
+	char *rest;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*ret_number = strtoull(text, &rest, 10);
+	*ret_rest = rest;
+	return errno == 0;
+}
+
+/* "k", "M", "GiB": by how many bits a size is shifted; -1: not a unit. */
+static int unit_shift(const char *unit)
+{
+	static const char letters[] = "kmgt";
+
+	if (*unit == '\0')
+		return 0;
+	const char *letter = strchr(letters, *unit | 0x20);
+	if (letter == NULL ||
+		(unit[1] != '\0' && strcmp(unit + 1, "B") != 0 && strcmp(unit + 1, "iB") != 0))
+		return -1;
+	return 10 * (int)(letter - letters + 1);
+}
+
+static int parse_memory(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	const char *unit;
+	uint64_t number;
+
+	if (!parse_number(value, &number, &unit) || unit_shift(unit) < 0)
+		return log_sentence(ret_error, error_len, EINVAL,
+			"--memory '%s' is not a size; write a number with k, M or G, "
+			"for example 256M",
+			value);
+	int shift = unit_shift(unit);
+	if (number > MEMORY_MAX >> shift)
+		return log_sentence(ret_error, error_len, ERANGE,
+			"--memory '%s' is more than 1T; write a smaller size", value);
+	if (number << shift < MEMORY_MIN)
+		return log_sentence(ret_error, error_len, ERANGE,
+			"--memory '%s' is less than 1M; write a size such as 64M", value);
+	options->config.memory =
+		((number << shift) + MEMORY_UNIT - 1) & ~(uint64_t)(MEMORY_UNIT - 1);
+	return 0;
+}
+
+/* Takes the string; one of the same name is replaced. */
+static int set_env(struct config *config, char *setting)
+{
+	size_t name_len = (size_t)(strchr(setting, '=') - setting) + 1;
+
+	for (int i = 0; i < config->envc; i++)
+		if (strncmp(config->env[i], setting, name_len) == 0) {
+			free(config->env[i]);
+			config->env[i] = setting;
+			return 0;
+		}
+	char **more = reallocarray(config->env, (size_t)config->envc + 1, sizeof(*more));
+	if (more == NULL)
+		return -ENOMEM;
+	more[config->envc++] = setting;
+	config->env = more;
+	return 0;
+}
+
+static int parse_env(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	const char *own = "";
+	char *setting = NULL;
+
+	if (*value == '\0' || *value == '=')
+		return log_sentence(ret_error, error_len, EINVAL,
+			"--env '%s' has no name; write NAME=VALUE", value);
+	if (strchr(value, '=') == NULL) {
+		own = getenv(value);
+		if (own == NULL)
+			return log_sentence(ret_error, error_len, EINVAL,
+				"--env %s is not set here; write --env %s=VALUE", value, value);
+		if (asprintf(&setting, "%s=%s", value, own) < 0)
+			setting = NULL;
+	} else {
+		setting = strdup(value);
+	}
+	int error = setting != NULL ? set_env(&options->config, setting) : -ENOMEM;
+	if (error) {
+		free(setting);
+		return log_sentence(
+			ret_error, error_len, ENOMEM, "--env found no memory; free some");
+	}
+	return 0;
+}
+
+static int parse_poll(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	const char *rest;
+	uint64_t us;
+
+	if (!parse_number(value, &us, &rest) || *rest != '\0' || us > POLL_US_MAX)
+		return log_sentence(ret_error, error_len, EINVAL,
+			"--poll-us '%s' is not a time; write microseconds from 0 to %u", value,
+			POLL_US_MAX);
+	options->config.poll_ns = us * 1000;
+	return 0;
+}
+
+static int parse_log_level(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	(void)options;
+	if (!log_level_parse(value, &log_level))
+		return log_sentence(ret_error, error_len, EINVAL,
+			"there is no log level '%s'; write error, warning, info or debug", value);
+	return 0;
+}
+
+static int parse_stats(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	(void)value, (void)ret_error, (void)error_len;
+	options->config.stats = true;
+	return 0;
+}
+
+static int parse_help(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	(void)value, (void)ret_error, (void)error_len;
+	options->help = true;
+	return 0;
+}
+
+static int parse_version(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	(void)value, (void)ret_error, (void)error_len;
+	options->version = true;
+	return 0;
+}

@@ -1,0 +1,275 @@
+/*
+ * The process engine: a hosted guest is a child process that finds the boot
+ * info, the arena and the two doorbells as descriptors 3 to 6 (enum boot_fd)
+ * and maps the rings itself.
+ *
+ * start() must be called on a thread that lives as long as the guest: Linux
+ * kills the child when the thread that forked it ends.
+ */
+#include "monitor/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "monitor/boot_page.h"
+#include "monitor/elf.h"
+#include "monitor/log.h"
+
+#define FD_COUNT  4
+#define FD_PARKED 10 /* where a descriptor on its way to its final number is in nobody's way */
+#define SIGNALS   64
+#define SEALS     (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+_Static_assert(BOOT_FD_INTERRUPT - BOOT_FD + 1 == FD_COUNT && BOOT_FD == 3, "enum boot_fd");
+_Static_assert(BOOT_FD_INTERRUPT < FD_PARKED, "enum boot_fd");
+
+struct engine {
+	const struct engine_config *config;
+	int boot_fd;
+	int pidfd;
+	pid_t pid;
+	pthread_t thread;
+	bool thread_started;
+};
+
+/* The boot info as a memfd that nobody can change. The descriptor, or a negative errno. */
+static int make_boot_file(const struct engine_config *config)
+{
+	const struct boot_info none = {0};
+	size_t len = boot_page_len(config);
+	unsigned char *page = malloc(len);
+	int fd = -1, error;
+
+	if (!page)
+		return -ENOMEM;
+	error = boot_page_write(page, config, &none);
+	if (!error) {
+		fd = memfd_create("ferrule-boot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (fd < 0 || write(fd, page, len) != (ssize_t)len ||
+			fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+			error = -errno;
+	}
+	free(page);
+	if (error && fd >= 0)
+		close(fd);
+	return error ? error : fd;
+}
+
+/* In the child: the guest's descriptors in their places and nothing else but 0 to 2, and 'keep',
+ * which closes on exec. Its number, or -1. */
+static int place_descriptors(const int source[FD_COUNT], int keep)
+{
+	int parked[FD_COUNT];
+
+	for (int i = 0; i < FD_COUNT; i++) {
+		parked[i] = fcntl(source[i], F_DUPFD, FD_PARKED);
+		if (parked[i] < 0)
+			return -1;
+	}
+	keep = fcntl(keep, F_DUPFD, FD_PARKED);
+	if (keep < 0)
+		return -1;
+	for (int i = 0; i < FD_COUNT; i++)
+		if (dup2(parked[i], BOOT_FD + i) < 0)
+			return -1;
+	keep = dup3(keep, BOOT_FD + FD_COUNT, O_CLOEXEC);
+	if (keep >= 0 && syscall(SYS_close_range, keep + 1, ~0u, 0) < 0)
+		return -1;
+	return keep;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i <= SIGNALS; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The child up to its own program; async-signal-safe calls only. Tells 'report' the errno if it
+ * fails. */
+static _Noreturn void become_guest(const struct engine_config *config, const int source[FD_COUNT],
+	int report, pid_t parent, char *const *argv, char *const *env)
+{
+	/* The monitor may have died before the first line took effect. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != parent)
+		_exit(BOOT_STATUS_PANIC);
+	reset_signals();
+	setpgid(0, 0); /* Ctrl-C is for the monitor, which stops the guest */
+	int fd = place_descriptors(source, report);
+	if (fd >= 0) {
+		report = fd;
+		execve(config->image_path, argv, env);
+	}
+	int error = errno;
+	(void)!write(report, &error, sizeof(error));
+	_exit(BOOT_STATUS_PANIC);
+}
+
+/* A copy of the list that ends in NULL, as execve wants it. */
+static char **terminated(char *const *list, int count)
+{
+	char **copy = calloc((size_t)count + 1, sizeof(*copy));
+
+	for (int i = 0; copy && i < count; i++)
+		copy[i] = list[i];
+	return copy;
+}
+
+/* Waits until the child runs its program. 0, or the negative errno of what it could not do. */
+static int await_exec(int report)
+{
+	int error = 0;
+	ssize_t n;
+
+	do
+		n = read(report, &error, sizeof(error));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(error) ? -error : 0;
+}
+
+static int spawn(struct engine *engine, char *const *argv, char *const *env)
+{
+	const struct engine_config *config = engine->config;
+	const int source[FD_COUNT] = {engine->boot_fd, arena_fd(config->arena), config->doorbell_fd,
+		config->interrupt_fd};
+	pid_t parent = getpid();
+	int report[2];
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	int error = 0;
+	engine->pid = fork();
+	if (engine->pid < 0)
+		error = -errno;
+	else if (engine->pid == 0)
+		become_guest(config, source, report[1], parent, argv, env);
+	close(report[1]);
+	if (!error) {
+		error = await_exec(report[0]);
+		if (error)
+			waitpid(engine->pid, NULL, 0);
+	}
+	close(report[0]);
+	return error;
+}
+
+static void *await_end(void *argument)
+{
+	struct engine *engine = argument;
+	siginfo_t info = {0};
+
+	while (waitid(P_PID, (id_t)engine->pid, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	engine->config->ended(engine->config->context,
+		info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
+	return NULL;
+}
+
+/* The thread that waits for the child takes no signal. */
+static int start_thread(struct engine *engine)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&engine->thread, NULL, await_end, engine);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	engine->thread_started = !error;
+	return -error;
+}
+
+static int run_program(struct engine *engine)
+{
+	char **argv = terminated(engine->config->argv, engine->config->argc);
+	char **env = terminated(engine->config->env, engine->config->envc);
+	int error = argv && env ? spawn(engine, argv, env) : -ENOMEM;
+
+	free(argv);
+	free(env);
+	if (error)
+		return error;
+	engine->pidfd = (int)syscall(SYS_pidfd_open, engine->pid, 0);
+	error = engine->pidfd < 0 ? -errno : start_thread(engine);
+	if (error) {
+		kill(engine->pid, SIGKILL);
+		waitpid(engine->pid, NULL, 0);
+	}
+	return error;
+}
+
+static void process_destroy(struct engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->thread_started) {
+		/* Of a child that has ended already the descriptor still means that child. */
+		syscall(SYS_pidfd_send_signal, engine->pidfd, SIGKILL, NULL, 0);
+		pthread_join(engine->thread, NULL);
+	}
+	if (engine->pidfd >= 0)
+		close(engine->pidfd);
+	if (engine->boot_fd >= 0)
+		close(engine->boot_fd);
+	free(engine);
+}
+
+static int process_start(const struct engine_config *config, struct engine **ret_engine,
+	char *ret_error, size_t error_len)
+{
+	struct elf_image image;
+	int error = elf_read(config->image_fd, config->image_path, BOOT_PLATFORM_PROCESS, &image,
+		ret_error, error_len);
+
+	if (error)
+		return error;
+	struct engine *engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return log_sentence(ret_error, error_len, ENOMEM, "out of memory; free some");
+	engine->config = config;
+	engine->pidfd = -1;
+	engine->boot_fd = make_boot_file(config);
+	error = engine->boot_fd < 0 ? engine->boot_fd : run_program(engine);
+	if (error) {
+		process_destroy(engine);
+		return log_sentence(ret_error, error_len, -error,
+			"cannot run %s as a process: %s; check that it is executable",
+			config->image_path, strerror(-error));
+	}
+	*ret_engine = engine;
+	return 0;
+}
+
+/* A process maps its rings itself. */
+static void process_map_ring(struct engine *engine, uint64_t offset, uint64_t capacity)
+{
+	(void)engine;
+	(void)offset;
+	(void)capacity;
+}
+
+static void process_stats(const struct engine *engine, struct engine_stats *ret_stats)
+{
+	(void)engine;
+	*ret_stats = (struct engine_stats){0};
+}
+
+const struct engine_ops engine_process = {
+	.name = "process",
+	.start = process_start,
+	.map_ring = process_map_ring,
+	.destroy = process_destroy,
+	.stats = process_stats,
+};

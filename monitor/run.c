@@ -1,0 +1,318 @@
+#include "monitor/run.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "monitor/arena.h"
+#include "monitor/choice.h"
+#include "monitor/engine.h"
+#include "monitor/log.h"
+#include "monitor/loop.h"
+#include "monitor/stats.h"
+
+#define ARENA_LEN	      (2ull << 30) /* bytes, sparse: 16,384 rings of 128 KiB */
+#define ARENA_SLOTS	      BELL_SLOTS
+#define CONTROL_RING_CAPACITY 65536u /* bytes, each way */
+#define DRAIN_MS	      5000u  /* for what a guest wrote before it ended */
+#define SIGNAL_STATUS	      128    /* plus the signal: a shell's habit */
+
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+#define STOP_SIGNALS (sizeof(stop_signals) / sizeof(stop_signals[0]))
+
+struct run {
+	const struct config *config;
+	char *ret_error;
+	size_t error_len;
+
+	struct choice choice;
+	char **mounts; /* "ro:/dir", one for each of config->grants.mount */
+	struct arena *arena;
+	struct arena_ring control_ring[2];
+	int doorbell_fd, interrupt_fd;
+
+	struct event_base *base;
+	struct event *on_signal[STOP_SIGNALS];
+	struct event *on_end;
+	int end_fd;		 /* eventfd: the guest has ended */
+	atomic_int guest_status; /* written before end_fd */
+	int signal;		 /* that stopped the run; 0: none */
+
+	struct engine_config engine_config;
+	struct engine *engine;
+	struct loop *loop;
+};
+
+static int cannot(struct run *run, int error, const char *what, const char *remedy)
+{
+	return log_sentence(run->ret_error, run->error_len, error, "cannot %s: %s; %s", what,
+		strerror(error), remedy);
+}
+
+/* ---- preparing: nothing of this runs yet */
+
+/* A connection is a descriptor, and the usual soft limit of 1,024 is for programs that use select.
+ */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int make_mounts(struct run *run)
+{
+	const struct grants *grants = &run->config->grants;
+
+	run->mounts = calloc(grants->mount_count + 1, sizeof(*run->mounts));
+	if (run->mounts == NULL)
+		return cannot(run, ENOMEM, "list the mounts", "free some memory");
+	for (size_t i = 0; i < grants->mount_count; i++) {
+		const struct grant_mount *mount = &grants->mount[i];
+		if (asprintf(&run->mounts[i], "%s:%s", mount->writable ? "rw" : "ro",
+			    mount->guest_path) < 0) {
+			run->mounts[i] = NULL;
+			return cannot(run, ENOMEM, "list the mounts", "free some memory");
+		}
+	}
+	return 0;
+}
+
+static int make_memory(struct run *run)
+{
+	int error = arena_create(&run->arena, ARENA_LEN, ARENA_SLOTS);
+
+	for (int side = 0; !error && side < 2; side++) {
+		bool fresh;
+		error = arena_take_ring(
+			run->arena, CONTROL_RING_CAPACITY, &run->control_ring[side], &fresh);
+	}
+	if (error)
+		return cannot(run, -error, "make the shared memory of the pipes",
+			"raise the limit on address space (ulimit -v) or free memory");
+	return 0;
+}
+
+static int make_doorbells(struct run *run)
+{
+	run->doorbell_fd = eventfd(0, EFD_CLOEXEC);
+	run->interrupt_fd = eventfd(0, EFD_CLOEXEC);
+	run->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (run->doorbell_fd < 0 || run->interrupt_fd < 0 || run->end_fd < 0)
+		return cannot(run, errno, "make the doorbells",
+			"raise the limit on open files (ulimit -n)");
+	return 0;
+}
+
+static void signal_came(evutil_socket_t signal, short what, void *context)
+{
+	struct run *run = context;
+
+	(void)what;
+	run->signal = (int)signal;
+	event_base_loopbreak(run->base);
+}
+
+static void end_came(evutil_socket_t fd, short what, void *context)
+{
+	struct run *run = context;
+
+	(void)fd, (void)what;
+	event_base_loopbreak(run->base);
+}
+
+static int make_events(struct run *run)
+{
+	bool made = (run->base = event_base_new()) != NULL;
+
+	if (made) {
+		run->on_end = event_new(run->base, run->end_fd, EV_READ, end_came, run);
+		made = run->on_end != NULL && event_add(run->on_end, NULL) == 0;
+	}
+	for (size_t i = 0; made && i < STOP_SIGNALS; i++) {
+		run->on_signal[i] = evsignal_new(run->base, stop_signals[i], signal_came, run);
+		made = run->on_signal[i] != NULL && event_add(run->on_signal[i], NULL) == 0;
+	}
+	return made ? 0
+		    : cannot(run, ENOMEM, "wait for signals",
+			      "raise the limit on open files (ulimit -n) or free memory");
+}
+
+static int prepare(struct run *run)
+{
+	int error = grants_probe_listen(&run->config->grants, run->ret_error, run->error_len);
+
+	if (!error)
+		error = choice_make(run->config, &run->choice, run->ret_error, run->error_len);
+	if (!error)
+		error = make_mounts(run);
+	if (!error)
+		error = make_memory(run);
+	if (!error)
+		error = make_doorbells(run);
+	if (!error)
+		error = make_events(run);
+	return error;
+}
+
+/* ---- running */
+
+static int start_loop(struct run *run)
+{
+	const struct loop_config config = {
+		.config = run->config,
+		.arena = run->arena,
+		.control_ring = {run->control_ring[0], run->control_ring[1]},
+		.doorbell_fd = run->doorbell_fd,
+		.interrupt_fd = run->interrupt_fd,
+	};
+	int error = loop_start(&run->loop, &config);
+
+	if (error)
+		return cannot(run, -error, "start the I/O thread",
+			"io_uring of Linux 6.1 or later has to be allowed here");
+	return 0;
+}
+
+/* From whichever thread saw it. */
+static void guest_ended(void *context, int status)
+{
+	struct run *run = context;
+
+	/* Release, paired with the acquire in stop(): the status is there when the event is. */
+	atomic_store_explicit(&run->guest_status, status, memory_order_release);
+	eventfd_write(run->end_fd, 1);
+}
+
+static int start_guest(struct run *run)
+{
+	const struct config *config = run->config;
+
+	run->engine_config = (struct engine_config){
+		.image_path = run->choice.path,
+		.image_fd = run->choice.fd,
+		.memory = config->memory,
+		.argc = config->argc,
+		.argv = config->argv,
+		.envc = config->envc,
+		.env = config->env,
+		.mountc = (int)config->grants.mount_count,
+		.mounts = run->mounts,
+		.poll_ns = config->poll_ns,
+		.arena = run->arena,
+		.control_ring = {run->control_ring[0], run->control_ring[1]},
+		.doorbell_fd = run->doorbell_fd,
+		.interrupt_fd = run->interrupt_fd,
+		.ended = guest_ended,
+		.context = run,
+	};
+	int error = run->choice.ops->start(
+		&run->engine_config, &run->engine, run->ret_error, run->error_len);
+	if (error)
+		return error;
+	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
+	loop_guest_started(run->loop, run->choice.ops, run->engine);
+	return 0;
+}
+
+/* ---- taking apart */
+
+/* From here on a signal has its default action: a second Ctrl-C does not wait for anything. */
+static void free_events(struct run *run)
+{
+	for (size_t i = 0; i < STOP_SIGNALS; i++)
+		if (run->on_signal[i] != NULL)
+			event_free(run->on_signal[i]);
+	if (run->on_end != NULL)
+		event_free(run->on_end);
+	if (run->base != NULL)
+		event_base_free(run->base);
+}
+
+static void copy_engine_stats(const struct run *run)
+{
+	struct engine_stats engine_stats;
+
+	run->choice.ops->stats(run->engine, &engine_stats);
+	stats.console_exits = engine_stats.console_exits;
+	stats.other_exits = engine_stats.other_exits;
+}
+
+/*
+ * The loop first: it uses the engine, and what a guest that has ended wrote still has to
+ * leave. After a signal nobody waits for that.
+ */
+static int stop(struct run *run)
+{
+	loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
+	run->loop = NULL;
+	copy_engine_stats(run);
+	run->choice.ops->destroy(run->engine);
+	run->engine = NULL;
+	if (run->signal != 0)
+		return SIGNAL_STATUS + run->signal;
+	return atomic_load_explicit(&run->guest_status, memory_order_acquire);
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void clean_up(struct run *run)
+{
+	assert(run->engine == NULL);
+	if (run->loop != NULL)
+		loop_stop(run->loop, 0);
+	close_fd(run->end_fd);
+	close_fd(run->doorbell_fd);
+	close_fd(run->interrupt_fd);
+	if (run->arena != NULL)
+		arena_destroy(run->arena);
+	for (size_t i = 0; run->mounts != NULL && run->mounts[i] != NULL; i++)
+		free(run->mounts[i]);
+	free(run->mounts);
+	choice_free(&run->choice);
+}
+
+int run_guest(const struct config *config, int *ret_status, char *ret_error, size_t error_len)
+{
+	struct run run = {
+		.config = config,
+		.ret_error = ret_error,
+		.error_len = error_len,
+		.choice = {.fd = -1},
+		.doorbell_fd = -1,
+		.interrupt_fd = -1,
+		.end_fd = -1,
+	};
+
+	raise_descriptor_limit();
+	signal(SIGPIPE, SIG_IGN);
+	int error = prepare(&run);
+	if (!error)
+		error = start_loop(&run);
+	if (!error)
+		error = start_guest(&run);
+	if (!error)
+		event_base_dispatch(run.base);
+	free_events(&run);
+	if (!error) {
+		*ret_status = stop(&run);
+		if (config->stats)
+			stats_print(stderr);
+	}
+	clean_up(&run);
+	return error;
+}

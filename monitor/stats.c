@@ -1,0 +1,72 @@
+#include "monitor/stats.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+
+#define MIB 1048576.0 /* bytes */
+
+struct stats stats;
+
+struct counter_row {
+	const char *name;
+	const char *meaning;
+	size_t offset; /* in struct stats */
+};
+
+#define COUNTER(name, meaning)                                                                     \
+	{                                                                                          \
+#name, meaning, offsetof(struct stats, name)                                       \
+	}
+
+static const struct counter_row counters[] = {
+	COUNTER(bytes_to_guest, "bytes received from sockets and files"),
+	COUNTER(bytes_to_host, "bytes sent to sockets and files"),
+	COUNTER(doorbells, "times that the guest woke the I/O thread"),
+	COUNTER(interrupts, "times that the I/O thread woke the guest"),
+	COUNTER(bell_scans, "turns that found pending streams, awake or woken"),
+	COUNTER(io_enters, "calls of io_uring_enter"),
+	COUNTER(io_operations, "operations given to io_uring"),
+	COUNTER(sleeps, "times that the I/O thread went to sleep"),
+	COUNTER(polls_won, "spins that work ended"),
+	COUNTER(polls_lost, "spins that ended in a sleep"),
+	COUNTER(streams_opened, "streams made for the guest"),
+	COUNTER(streams_closed, "streams given back"),
+	COUNTER(streams_refused, "streams answered with an errno"),
+	COUNTER(connections_accepted, "TCP connections accepted for the guest"),
+	COUNTER(connections_made, "TCP connections made for the guest"),
+	COUNTER(fs_requests, "file system requests"),
+	COUNTER(worker_jobs, "calls that could block, given to worker threads"),
+	COUNTER(broken_pipes_by_guest, "rules of the shared memory that the guest broke"),
+	COUNTER(grants_refused, "attempts to reach what no option grants"),
+	COUNTER(console_exits, "exits to user space that wrote to the console"),
+	COUNTER(other_exits, "other exits to user space"),
+};
+#define COUNTER_COUNT (sizeof(counters) / sizeof(counters[0]))
+
+_Static_assert(COUNTER_COUNT * sizeof(uint64_t) == sizeof(struct stats), "a row for each counter");
+
+static const struct counter_row per_mib[] = {
+	{"doorbells_per_mib", "doorbells for each MiB relayed", offsetof(struct stats, doorbells)},
+	{"interrupts_per_mib", "interrupts for each MiB relayed",
+		offsetof(struct stats, interrupts)},
+	{"io_enters_per_mib", "calls of io_uring_enter for each MiB relayed",
+		offsetof(struct stats, io_enters)},
+};
+#define PER_MIB_COUNT (sizeof(per_mib) / sizeof(per_mib[0]))
+
+static uint64_t value_of(const struct counter_row *row)
+{
+	return *(const uint64_t *)((const char *)&stats + row->offset);
+}
+
+void stats_print(FILE *file)
+{
+	double mib = (double)(stats.bytes_to_guest + stats.bytes_to_host) / MIB;
+
+	for (size_t i = 0; i < COUNTER_COUNT; i++)
+		fprintf(file, "%-22s %14" PRIu64 "  %s\n", counters[i].name, value_of(&counters[i]),
+			counters[i].meaning);
+	for (size_t i = 0; i < PER_MIB_COUNT; i++)
+		fprintf(file, "%-22s %14.3f  %s\n", per_mib[i].name,
+			mib > 0 ? (double)value_of(&per_mib[i]) / mib : 0.0, per_mib[i].meaning);
+}

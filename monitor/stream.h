@@ -1,0 +1,121 @@
+/*
+ * stream: one stream of the guest: its pipe, and the protocol that owns it. The
+ * table of streams is private memory of the I/O thread.
+ *
+ * A stream's life: made by NewStreamRequest (FRESH); then either its first frame
+ * is Open (OPENING until stream_opened, then OPEN) or it is posted to a listener
+ * (CLAIMED, then OPEN). It ends when the guest has sent CloseStream and the
+ * protocol has let go of it (stream_release): not before both, because operations
+ * in flight own memory of its rings, and bytes that the guest wrote last have still to leave.
+ */
+#ifndef FERRULE_MONITOR_STREAM_H
+#define FERRULE_MONITOR_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/control.h"
+#include "monitor/arena.h"
+#include "protocol/open.h"
+
+struct loop;
+struct stream;
+
+/* A protocol, one row of stream_protocols. All run on the I/O thread. */
+struct protocol_ops {
+	const char *name;
+	uint16_t number;  /* enum protocol_number */
+	uint16_t version; /* PROTOCOL_VERSION */
+
+	/* The payload of Open (valid during the call). Answers with stream_opened or stream_refuse, now or later. */
+	void (*open)(struct stream *stream, struct wire_bytes payload);
+	/* The guest signalled the pipe: bytes, room, an end. Also called once right after stream_opened. */
+	void (*signal)(struct stream *stream);
+	/* The guest has sent CloseStream, or is gone. Finish what is under way and call stream_release
+	 * (at once or later). signal() may still come before that. */
+	void (*closed)(struct stream *stream);
+};
+
+extern const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT];
+extern const struct protocol_ops fs_protocol;          /* fs.c */
+extern const struct protocol_ops tcp_listen_protocol;  /* tcp_listen.c */
+extern const struct protocol_ops tcp_connect_protocol; /* tcp_connect.c */
+
+#define STREAM_OPEN_PAYLOAD_MAX 512u /* bytes of an opening payload, either way */
+
+enum stream_state {
+	STREAM_FREE,
+	STREAM_FRESH,
+	STREAM_OPENING,
+	STREAM_CLAIMED, /* posted to a listener */
+	STREAM_OPEN_STATE,
+	STREAM_ENDED,   /* refused, broken or let go by its protocol; waits for CloseStream */
+};
+
+struct stream {
+	struct loop *loop;
+	uint64_t id;
+	uint32_t slot;
+	enum stream_state state;
+	bool guest_closed;   /* CloseStream came, or the guest is gone */
+	bool held;           /* a protocol has it and has not called stream_release */
+	uint32_t open_request_id;
+	struct pipe_end pipe;
+	struct arena_ring ring[2]; /* indexed by enum pipe_side */
+	const struct protocol_ops *protocol; /* NULL before Open */
+	void *relay;         /* the protocol's own object */
+};
+
+struct stream_table;
+int stream_table_create(struct stream_table **ret_table, struct loop *loop);
+void stream_table_destroy(struct stream_table *table);
+/* The guest is about to run: the control pipe comes alive. */
+void stream_table_start(struct stream_table *table);
+/* The slot that the guest's bell named; unknown slots are ignored. */
+void stream_table_signal(struct stream_table *table, uint32_t slot);
+/* The guest is gone: every stream is closed as if CloseStream had come. */
+void stream_table_close_all(struct stream_table *table);
+/* Streams whose protocol has not let go yet. */
+unsigned stream_table_held(const struct stream_table *table);
+/* NULL unless a stream has exactly this id. */
+struct stream *stream_find(struct stream_table *table, uint64_t id);
+/* 0 and the stream, -ENOMEM (arena or slots exhausted), -EINVAL (a capacity). */
+int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
+		struct stream **ret_stream);
+void stream_guest_close(struct stream *stream);
+void stream_signal(struct stream *stream);
+
+/* For protocols. */
+
+/* Answers Open: with the encoded payload (message may be NULL: none). */
+void stream_opened(struct stream *stream, const struct wire_message *message, const void *body);
+/* Answers Open with an errno (positive) and finishes the monitor's direction; lets go of the stream. */
+void stream_refuse(struct stream *stream, int error);
+/* For a stream that is opened by being posted to another: from FRESH to CLAIMED, and on to OPEN. */
+void stream_claim(struct stream *stream, const struct protocol_ops *protocol);
+void stream_begin(struct stream *stream);
+/* The protocol will not touch the stream again. Its memory is reused once the guest has closed it too. */
+void stream_release(struct stream *stream);
+/* After commits, consumes or ends on stream->pipe: wakes the guest if it waits for that. */
+void stream_flush(struct stream *stream);
+/* The guest broke a rule: fails both directions with EPROTO, counts and logs it. The protocol then ends its side. */
+void stream_broken(struct stream *stream, const char *rule);
+
+/* Frames, for protocols that speak in them. Spans are one piece, so a frame never has to be reassembled. */
+
+/*
+ * The next whole frame of the guest. 1: ret_frame and ret_body are set (valid until
+ * stream_frame_done). 0: none yet, and the guest's next bytes will signal. -EPIPE: the guest
+ * will send no more (any rest is dropped). -EPROTO: broken (stream_broken was called).
+ */
+int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
+void stream_frame_done(struct stream *stream, const struct frame *frame);
+/* Can a frame of this many bytes be written now? If not, the guest's reading will signal. */
+bool stream_room(struct stream *stream, size_t len);
+/* Writes a frame and flushes: there must be room (stream_room). 'message' may be NULL for a bodyless one of frame->type. */
+void stream_send(struct stream *stream, const struct wire_message *message, const struct frame *frame,
+		const void *body);
+/* Answers a request with an errno (positive) and no body. */
+void stream_send_error(struct stream *stream, uint16_t type, uint32_t request_id, int error);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * tcp: what the listener (tcp_listen.c), the connector (tcp_connect.c) and the relay of an
+ * established connection (tcp_relay.c) share. PROTOCOL.md section 6.
+ */
+#ifndef FERRULE_MONITOR_TCP_H
+#define FERRULE_MONITOR_TCP_H
+
+#include <sys/socket.h>
+
+#include "monitor/stream.h"
+#include "protocol/tcp.h"
+
+/* The address of an IPv4 or IPv6 endpoint. 0, or -EAFNOSUPPORT for any other family. */
+int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage *ret_address,
+		socklen_t *ret_len);
+/* An address that is neither becomes family 0. */
+struct tcp_endpoint tcp_from_sockaddr(const struct sockaddr_storage *address);
+/* The socket's own address. */
+struct tcp_endpoint tcp_local(int fd);
+#define TCP_TEXT_LEN 64
+/* "127.0.0.1:80", "[::1]:80"; returns 'text'. */
+const char *tcp_text(const struct tcp_endpoint *endpoint, char text[TCP_TEXT_LEN]);
+
+/*
+ * The stream (held by the caller, who hands it over) and the connected socket become a relay,
+ * which ends by itself. 0, or -ENOMEM: then both are still the caller's. Follow with
+ * stream_opened or stream_begin and stream_signal.
+ */
+int tcp_relay_create(struct stream *stream, int fd);
+
+/* Of a stream that is posted to a listener: tcp_relay_create replaces it. */
+extern const struct protocol_ops tcp_posted_protocol;
+
+#endif

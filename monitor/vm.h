@@ -1,0 +1,86 @@
+/*
+ * vm: the KVM engine's own parts. vm.c is the engine (start, destroy), vm_memory.c
+ * the guest's memory and its layout, vm_cpu.c the first state of the vCPU, vm_run.c
+ * the thread that runs it.
+ */
+#ifndef FERRULE_MONITOR_VM_H
+#define FERRULE_MONITOR_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control/boot.h"
+#include "monitor/elf.h"
+#include "monitor/engine.h"
+#include "monitor/page_table.h"
+
+struct kvm_run;
+
+/* Guest physical addresses. The PC's holes below 4 GiB are left alone. */
+#define VM_DOORBELL_GPA 0xd0000000ull /* no memory slot: a store is the doorbell */
+#define VM_RAM_GPA      0x100000000ull
+
+/* Guest virtual addresses: all the rest is relative to these and lies at least a guard page apart.
+ */
+#define VM_BOOT_VA 0x40000000ull /* boot info, console, crash and doorbell pages */
+#define VM_HEAP_VA 0x80000000ull
+
+#define VM_STACK_STRIDE 0x10000ull
+#define VM_STACK_GUARD  PAGE_SIZE_4K
+#define VM_STACKS_MIN   16
+#define VM_STACKS_MAX   16384
+
+/* The guest's RAM: 'memory' bytes for the program, then the page tables, which it cannot see. */
+struct vm_memory {
+	unsigned char *ram; /* ram_len bytes at VM_RAM_GPA */
+	uint64_t ram_len;
+	uint64_t memory_len; /* what --memory says */
+	uint64_t used;       /* of memory_len, from the start */
+	uint64_t arena_gpa;
+	struct page_table table;
+	uint64_t *ring_entries;   /* page table entry of each 4 KiB of the ring window */
+	struct boot_info boot;    /* the addresses */
+	uint64_t boot_va;         /* of the boot info */
+	unsigned char *boot_page; /* where the guest will read it */
+	unsigned char *console;   /* BOOT_PAGE bytes, written by the guest */
+	struct boot_crash *crash; /* likewise */
+	uint64_t entry;
+	int ram_fd;
+};
+
+struct engine {
+	const struct engine_config *config;
+	int kvm_fd, vm_fd, vcpu_fd;
+	struct kvm_run *run; /* run_len bytes */
+	size_t run_len;
+	unsigned char *arena; /* all of it, for its memory slot; nobody looks through this */
+	struct vm_memory memory;
+	pthread_t thread;
+	bool thread_started;
+	atomic_bool stop;
+	_Atomic uint64_t console_exits;
+	_Atomic uint64_t other_exits;
+};
+
+/*
+ * Lays the guest's memory out, loads the image and builds the page tables.
+ * 0, or a negative errno with a sentence in ret_error; then nothing is left.
+ */
+int vm_memory_create(struct vm_memory *memory, const struct engine_config *config,
+	const struct elf_image *image, char *ret_error, size_t error_len);
+void vm_memory_destroy(struct vm_memory *memory);
+/* engine_ops.map_ring */
+void vm_memory_map_ring(struct vm_memory *memory, uint64_t offset, uint64_t capacity);
+
+/* 64-bit mode, CPL 0, at the image's entry with the boot info's address in rdi. 0, or as above. */
+int vm_cpu_reset(struct engine *engine, char *ret_error, size_t error_len);
+/* The rate of the guest's time stamp counter and its value now. 0 or a negative errno. */
+int vm_cpu_tsc(const struct engine *engine, uint64_t *ret_hz, uint64_t *ret_now);
+
+/* The vCPU thread's function; argument is the engine. */
+void *vm_run(void *argument);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * The guest's memory. Guest physical: RAM, then the page tables, then (2 MiB
+ * aligned) the pipe arena; sparse memfds, so only what is touched exists.
+ * Guest virtual, each part with something unmapped around it:
+ *
+ *   0x100000     the kernel's segments, CPL 0 only
+ *   0x400000     the program's segments
+ *   VM_BOOT_VA   boot info (read-only), console page, crash page, doorbell
+ *   VM_HEAP_VA   heap, then fiber stacks, the arena's head and the ring window,
+ *                each from the next GiB on
+ */
+#include "monitor/vm.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/boot_page.h"
+#include "monitor/log.h"
+
+#define WINDOW_ALIGN (1ull << 30)
+#define HEAP_MIN     PAGE_SIZE_2M
+#define MEMORY_MAX   (1ull << 38) /* with the arena behind it still within 40 bits of address */
+
+static uint64_t round_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) & ~(to - 1);
+}
+
+/* Sizes, decided before anything is made. */
+struct plan {
+	uint64_t image_len; /* page-rounded segments */
+	uint64_t boot_len;
+	uint64_t stack_count;
+	uint64_t tables_len;
+	uint64_t needed; /* the least --memory that would do */
+};
+
+static struct plan make_plan(const struct engine_config *config, const struct elf_image *image)
+{
+	const uint64_t stack_len = VM_STACK_STRIDE - VM_STACK_GUARD;
+	struct plan plan = {.boot_len = round_up(boot_page_len(config), PAGE_SIZE_4K)};
+
+	for (unsigned int i = 0; i < image->segment_count; i++)
+		plan.image_len += round_up(image->segment[i].mem_len, PAGE_SIZE_4K);
+	plan.stack_count = config->memory / 2 / VM_STACK_STRIDE;
+	if (plan.stack_count < VM_STACKS_MIN)
+		plan.stack_count = VM_STACKS_MIN;
+	if (plan.stack_count > VM_STACKS_MAX)
+		plan.stack_count = VM_STACKS_MAX;
+	/* Two more for the console and crash pages, 2 MiB to align the heap. */
+	plan.needed = plan.image_len + plan.boot_len + 2 * PAGE_SIZE_4K + PAGE_SIZE_2M + HEAP_MIN;
+	if (plan.needed + plan.stack_count * stack_len > config->memory)
+		plan.stack_count = VM_STACKS_MIN;
+	plan.needed += VM_STACKS_MIN * stack_len;
+	plan.tables_len = image->segment_count * page_table_cost(0) +
+			  page_table_cost(plan.image_len) +
+			  page_table_cost(plan.boot_len + 4 * PAGE_SIZE_4K) +
+			  page_table_cost(config->memory) +
+			  page_table_cost(plan.stack_count * VM_STACK_STRIDE) +
+			  page_table_cost(arena_rings_offset(config->arena)) +
+			  page_table_cost(2 * arena_len(config->arena) + WINDOW_ALIGN);
+	return plan;
+}
+
+/* Page-rounded bytes of RAM from the front; the plan has made sure that they are there. */
+static uint64_t take(struct vm_memory *memory, uint64_t len)
+{
+	uint64_t offset = memory->used;
+
+	memory->used += round_up(len, PAGE_SIZE_4K);
+	return offset;
+}
+
+static int make_ram(struct vm_memory *memory, const struct plan *plan, uint64_t len)
+{
+	memory->memory_len = round_up(len, PAGE_SIZE_4K);
+	memory->ram_len = memory->memory_len + round_up(plan->tables_len, PAGE_SIZE_4K);
+	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
+	memory->ram_fd = memfd_create("ferrule-ram", MFD_CLOEXEC);
+	if (memory->ram_fd < 0 || ftruncate(memory->ram_fd, (off_t)memory->ram_len) < 0)
+		return -errno;
+	memory->ram = mmap(NULL, memory->ram_len, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_NORESERVE, memory->ram_fd, 0);
+	if (memory->ram == MAP_FAILED) {
+		memory->ram = NULL;
+		return -errno;
+	}
+	return page_table_init(&memory->table, memory->ram + memory->memory_len,
+		VM_RAM_GPA + memory->memory_len, memory->ram_len - memory->memory_len);
+}
+
+static unsigned int page_flags(uint32_t segment_flags)
+{
+	return (segment_flags & ELF_WRITE ? PAGE_WRITE : 0u) |
+	       (segment_flags & ELF_EXECUTE ? PAGE_EXECUTE : 0u) |
+	       (segment_flags & BOOT_PF_KERNEL ? 0u : PAGE_USER);
+}
+
+static int load_segment(struct vm_memory *memory, int fd, const struct elf_segment *s)
+{
+	uint64_t offset = take(memory, s->mem_len);
+	ssize_t got = pread(fd, memory->ram + offset, s->file_len, (off_t)s->file_offset);
+
+	if (got < 0)
+		return -errno;
+	if ((uint64_t)got != s->file_len)
+		return -ENOEXEC; /* it became shorter since its headers were read */
+	return page_table_map(&memory->table, s->address, VM_RAM_GPA + offset,
+		round_up(s->mem_len, PAGE_SIZE_4K), page_flags(s->flags));
+}
+
+static int load_image(struct vm_memory *memory, int fd, const struct elf_image *image)
+{
+	for (unsigned int i = 0; i < image->segment_count; i++) {
+		int error = load_segment(memory, fd, &image->segment[i]);
+		if (error)
+			return error;
+	}
+	memory->entry = image->entry;
+	return 0;
+}
+
+/* Fresh RAM at *va, which moves on past it and a guard page. */
+static int place(struct vm_memory *memory, uint64_t *va, uint64_t len, unsigned int flags,
+	uint64_t *ret_va, unsigned char **ret_bytes)
+{
+	uint64_t offset = take(memory, len);
+	uint64_t mapped = round_up(len, PAGE_SIZE_4K);
+
+	*ret_va = *va;
+	*ret_bytes = memory->ram + offset;
+	*va += mapped + PAGE_SIZE_4K;
+	return page_table_map(&memory->table, *ret_va, VM_RAM_GPA + offset, mapped, flags);
+}
+
+static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uint64_t *ret_boot_va)
+{
+	uint64_t va = VM_BOOT_VA;
+	unsigned char *crash;
+	int error = place(memory, &va, plan->boot_len, PAGE_USER, ret_boot_va, &memory->boot_page);
+
+	if (!error)
+		error = place(memory, &va, BOOT_PAGE, PAGE_USER | PAGE_WRITE, &memory->boot.console,
+			&memory->console);
+	if (!error)
+		error = place(memory, &va, BOOT_PAGE, PAGE_USER | PAGE_WRITE, &memory->boot.crash,
+			&crash);
+	if (error)
+		return error;
+	memory->crash = (struct boot_crash *)(void *)crash;
+	memory->boot.doorbell = va;
+	return page_table_map(
+		&memory->table, va, VM_DOORBELL_GPA, PAGE_SIZE_4K, PAGE_USER | PAGE_WRITE);
+}
+
+static int map_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
+{
+	const uint64_t len = VM_STACK_STRIDE - VM_STACK_GUARD;
+
+	memory->boot.stacks = *va;
+	memory->boot.stack_stride = VM_STACK_STRIDE;
+	memory->boot.stack_guard = VM_STACK_GUARD;
+	memory->boot.stack_count = plan->stack_count;
+	for (uint64_t i = 0; i < plan->stack_count; i++) {
+		int error =
+			page_table_map(&memory->table, *va + i * VM_STACK_STRIDE + VM_STACK_GUARD,
+				VM_RAM_GPA + take(memory, len), len, PAGE_USER | PAGE_WRITE);
+		if (error)
+			return error;
+	}
+	*va = round_up(*va + plan->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
+	return 0;
+}
+
+/* All the RAM that is left, from its next 2 MiB on. */
+static int map_heap(struct vm_memory *memory, uint64_t *va)
+{
+	uint64_t offset = round_up(memory->used, PAGE_SIZE_2M);
+	uint64_t len = memory->memory_len - offset;
+
+	memory->boot.heap = *va;
+	memory->boot.heap_len = len;
+	memory->used = memory->memory_len;
+	*va = round_up(*va + len + PAGE_SIZE_4K, WINDOW_ALIGN);
+	return page_table_map(&memory->table, memory->boot.heap, VM_RAM_GPA + offset, len,
+		PAGE_USER | PAGE_WRITE);
+}
+
+static int map_arena(struct vm_memory *memory, const struct arena *arena, uint64_t *va)
+{
+	uint64_t head = arena_rings_offset(arena);
+
+	memory->boot.arena = *va;
+	*va = round_up(*va + head + PAGE_SIZE_4K, WINDOW_ALIGN);
+	memory->boot.ring_window = *va;
+	int error = page_table_map(&memory->table, memory->boot.arena, memory->arena_gpa, head,
+		PAGE_USER | PAGE_WRITE);
+	if (error)
+		return error;
+	return page_table_reserve(&memory->table, memory->boot.ring_window,
+		round_up(2 * arena_len(arena), PAGE_SIZE_2M), &memory->ring_entries);
+}
+
+static int build(struct vm_memory *memory, const struct engine_config *config,
+	const struct elf_image *image, const struct plan *plan)
+{
+	uint64_t va = VM_HEAP_VA;
+	uint64_t heap_va;
+	int error = make_ram(memory, plan, config->memory);
+
+	if (!error)
+		error = load_image(memory, config->image_fd, image);
+	if (!error)
+		error = map_boot_pages(memory, plan, &memory->boot_va);
+	if (error)
+		return error;
+	/* The heap comes first in virtual and last in physical memory: it takes what is left. */
+	heap_va = va;
+	va = round_up(va + memory->memory_len + PAGE_SIZE_4K, WINDOW_ALIGN);
+	error = map_stacks(memory, plan, &va);
+	if (!error)
+		error = map_heap(memory, &heap_va);
+	if (!error)
+		error = map_arena(memory, config->arena, &va);
+	for (int side = 0; !error && side < 2; side++)
+		vm_memory_map_ring(memory, config->control_ring[side].offset,
+			config->control_ring[side].capacity);
+	return error;
+}
+
+int vm_memory_create(struct vm_memory *memory, const struct engine_config *config,
+	const struct elf_image *image, char *ret_error, size_t error_len)
+{
+	*memory = (struct vm_memory){.ram_fd = -1};
+	if (config->memory > MEMORY_MAX)
+		return log_sentence(ret_error, error_len, EINVAL,
+			"a guest can have at most %llu GiB of memory; give less --memory",
+			MEMORY_MAX >> 30);
+	struct plan plan = make_plan(config, image);
+	if (config->memory < plan.needed)
+		return log_sentence(ret_error, error_len, ENOMEM,
+			"the guest needs at least %llu MiB of memory; give --memory %lluM",
+			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20,
+			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20);
+	int error = build(memory, config, image, &plan);
+	if (error) {
+		vm_memory_destroy(memory);
+		return log_sentence(ret_error, error_len, -error,
+			"cannot set up %llu MiB of guest memory: %s; try less --memory",
+			(unsigned long long)(config->memory >> 20), strerror(-error));
+	}
+	return 0;
+}
+
+void vm_memory_destroy(struct vm_memory *memory)
+{
+	if (memory->ram)
+		munmap(memory->ram, memory->ram_len);
+	if (memory->ram_fd >= 0)
+		close(memory->ram_fd);
+	*memory = (struct vm_memory){.ram_fd = -1};
+}
+
+/*
+ * Runs beside the guest: entries only go from absent to present, which no TLB
+ * holds, so the guest need not be told. It reaches the ring after it was told
+ * of it through the control pipe, whose release and acquire order these stores.
+ */
+void vm_memory_map_ring(struct vm_memory *memory, uint64_t offset, uint64_t capacity)
+{
+	const unsigned int flags = PAGE_USER | PAGE_WRITE;
+	uint64_t *entry = memory->ring_entries + 2 * offset / PAGE_SIZE_4K;
+	uint64_t pages = capacity / PAGE_SIZE_4K;
+
+	for (uint64_t i = 0; i < 2 * pages; i++) {
+		uint64_t gpa = memory->arena_gpa + offset + i % pages * PAGE_SIZE_4K;
+
+		__atomic_store_n(&entry[i], page_table_entry(gpa, flags), __ATOMIC_RELAXED);
+	}
+}

@@ -1,0 +1,128 @@
+#include "monitor/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "monitor/io.h"
+#include "monitor/stats.h"
+
+struct worker_pool {
+	pthread_mutex_t lock; /* of the three below */
+	pthread_cond_t work;  /* 'first' is no longer NULL, or 'stopping' was set */
+	struct worker_job *first;
+	struct worker_job **last; /* where the next job is linked */
+	bool stopping;
+
+	unsigned in_flight;  /* I/O thread only */
+	unsigned threads;    /* that were started; written before and after they run */
+	pthread_t thread[];
+};
+
+/* The oldest job, waiting for one; NULL: the pool ends. */
+static struct worker_job *take_job(struct worker_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	while (pool->first == NULL && !pool->stopping)
+		pthread_cond_wait(&pool->work, &pool->lock);
+	struct worker_job *job = pool->first;
+	if (job != NULL) {
+		pool->first = job->next;
+		if (pool->first == NULL)
+			pool->last = &pool->first;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return job;
+}
+
+static void *thread_main(void *argument)
+{
+	struct worker_pool *pool = argument;
+	struct worker_job *job;
+
+	while ((job = take_job(pool)) != NULL) {
+		job->work(job);
+		loop_post(job->loop, &job->message); /* the job is the I/O thread's from here on */
+	}
+	return NULL;
+}
+
+/* The I/O thread gets a job back. */
+static void job_returned(struct loop_message *message)
+{
+	struct worker_job *job = io_container(message, struct worker_job, message);
+	loop_workers(job->loop)->in_flight--;
+	job->done(job);
+}
+
+/* As many as could be started up to 'threads'; 0 or the errno of the one that could not. */
+static int start_threads(struct worker_pool *pool, unsigned threads)
+{
+	/* Signals are the main thread's. */
+	sigset_t all, before;
+	int result = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (result == 0 && pool->threads < threads) {
+		result = -pthread_create(&pool->thread[pool->threads], NULL, thread_main, pool);
+		if (result == 0)
+			pool->threads++;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
+}
+
+int worker_pool_create(struct worker_pool **ret_pool, unsigned threads)
+{
+	assert(threads > 0);
+	struct worker_pool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->thread[0]));
+	if (pool == NULL)
+		return -ENOMEM;
+	pool->last = &pool->first;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	int result = start_threads(pool, threads);
+	if (result < 0) {
+		worker_pool_destroy(pool);
+		return result;
+	}
+	*ret_pool = pool;
+	return 0;
+}
+
+void worker_pool_destroy(struct worker_pool *pool)
+{
+	assert(pool->in_flight == 0);
+	pthread_mutex_lock(&pool->lock);
+	pool->stopping = true;
+	pthread_cond_broadcast(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->threads; i++)
+		pthread_join(pool->thread[i], NULL);
+	pthread_cond_destroy(&pool->work);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
+
+void worker_submit(struct worker_pool *pool, struct loop *loop, struct worker_job *job)
+{
+	stats.worker_jobs++;
+	pool->in_flight++;
+	job->loop = loop;
+	job->message.run = job_returned;
+	job->next = NULL;
+	pthread_mutex_lock(&pool->lock);
+	*pool->last = job;
+	pool->last = &job->next;
+	pthread_cond_signal(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+}
+
+unsigned worker_in_flight(const struct worker_pool *pool)
+{
+	return pool->in_flight;
+}
