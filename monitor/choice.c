@@ -76,12 +76,11 @@ static int choose_kvm(struct choice *choice, char *ret_error, size_t error_len)
 
 static int choose_process(struct choice *choice, char *ret_error, size_t error_len)
 {
-	char reason[SENTENCE_LEN];
-
 	choice->ops = &engine_process;
-	if (check_image(choice, BOOT_PLATFORM_PROCESS, reason, sizeof(reason)) == 0)
-		return 0;
-	int error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
+	int error = check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
+	if (error != -EPROTOTYPE)
+		return error;
+	error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
 	if (error)
 		return error;
 	return take_hosted(choice, "--engine process needs a hosted guest", ret_error, error_len);
@@ -92,10 +91,11 @@ static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
 	char reason[SENTENCE_LEN];
 
 	choice->ops = &engine_process;
-	if (check_image(choice, BOOT_PLATFORM_PROCESS, reason, sizeof(reason)) == 0)
-		return 0;
+	int error = check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
+	if (error != -EPROTOTYPE)
+		return error;
 	choice->ops = &engine_kvm;
-	int error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
+	error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
 	if (error || engine_kvm_usable(reason, sizeof(reason)) == 0)
 		return error;
 	/* The sentence is "cause; remedy", and the remedy here is ours. */
@@ -114,9 +114,13 @@ int choice_make(
 	int error = open_image(ret_choice, config->image, ret_error, error_len);
 	if (error)
 		return error;
-	if (strcmp(config->engine, "kvm") == 0)
+	bool kvm = strcmp(config->engine, "kvm") == 0;
+	if (kvm && config->wrap != NULL)
+		return log_sentence(ret_error, error_len, EINVAL,
+			"--wrap is for hosted guests; leave out --engine kvm");
+	if (kvm)
 		return choose_kvm(ret_choice, ret_error, error_len);
-	if (strcmp(config->engine, "process") == 0)
+	if (strcmp(config->engine, "process") == 0 || config->wrap != NULL)
 		return choose_process(ret_choice, ret_error, error_len);
 	return choose_any(ret_choice, ret_error, error_len);
 }

@@ -106,8 +106,10 @@ static void handle(struct stream *stream, const struct frame *frame, const unsig
 	if (error == 0 && !control->greeted && !row->before_hello)
 		error = -EPROTO;
 	error = error < 0 ? -error : row->handle(stream, frame, &body);
+	/* A refused Hello is answered by a Hello, everything else by StreamError. */
+	uint16_t answer = frame->type == CONTROL_HELLO ? CONTROL_HELLO : CONTROL_STREAM_ERROR;
 	if (error != 0)
-		stream_send_error(stream, CONTROL_STREAM_ERROR, frame->request_id, error);
+		stream_send_error(stream, answer, frame->request_id, error);
 }
 
 static void control_signal(struct stream *stream)

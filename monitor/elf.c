@@ -138,10 +138,12 @@ static int check_note(
 	if (note->platform == (uint32_t)platform)
 		return 0;
 	if (platform == BOOT_PLATFORM_KVM)
-		return refuse(r, "is a hosted guest and cannot run under KVM; "
-				 "give the .elf image or use --engine process");
-	return refuse(r, "is an image for KVM and cannot run as a process; "
-			 "give the hosted program or use --engine kvm");
+		refuse(r, "is a hosted guest and cannot run under KVM; "
+			  "give the .elf image or use --engine process");
+	else
+		refuse(r, "is an image for KVM and cannot run as a process; "
+			  "give the hosted program or use --engine kvm");
+	return -EPROTOTYPE;
 }
 
 static uint64_t page_up(uint64_t value)
@@ -222,6 +224,17 @@ static int take_segments(const struct reader *r, const Elf64_Phdr *program, unsi
 	return error ? error : check_entry(r, image);
 }
 
+/* Of a hosted guest, which Linux loads: Linux runs a file whose end is missing until it misses it. */
+static int check_whole(const struct reader *r, const Elf64_Phdr *program, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (program[i].p_type == PT_LOAD &&
+		    (program[i].p_offset > r->file_len ||
+		     program[i].p_filesz > r->file_len - program[i].p_offset))
+			return truncated(r);
+	return 0;
+}
+
 int elf_read(int fd, const char *path, enum boot_platform platform, struct elf_image *ret_image,
 	char *ret_error, size_t error_len)
 {
@@ -252,8 +265,10 @@ int elf_read(int fd, const char *path, enum boot_platform platform, struct elf_i
 		error = check_note(&r, &image.note, platform);
 	image.type = header.e_type;
 	image.entry = header.e_entry;
-	if (!error && platform == BOOT_PLATFORM_KVM)
-		error = take_segments(&r, program, header.e_phnum, &image);
+	if (!error)
+		error = platform == BOOT_PLATFORM_KVM
+			? take_segments(&r, program, header.e_phnum, &image)
+			: check_whole(&r, program, header.e_phnum);
 	if (!error)
 		*ret_image = image;
 	return error;

@@ -41,8 +41,8 @@ struct elf_image {
 
 /*
  * Reads the headers of a guest image for this platform; for BOOT_PLATFORM_KVM
- * also checks that its segments can be loaded. 0, or -ENOEXEC or the errno of
- * read, with one sentence (cause and remedy; it names 'path') in ret_error.
+ * also checks that its segments can be loaded. 0, or -EPROTOTYPE for a guest
+ * of the other platform, -ENOEXEC or the errno of read, with one sentence (cause and remedy; it names 'path') in ret_error.
  */
 int elf_read(int fd, const char *path, enum boot_platform platform, struct elf_image *ret_image,
 	char *ret_error, size_t error_len);

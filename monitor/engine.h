@@ -21,6 +21,8 @@ struct engine_config {
 	uint64_t memory;               /* bytes of guest RAM (kvm) */
 	int argc;                      /* arguments of the program, argv[0] its name */
 	char *const *argv;
+	char *const *wrap;             /* process: the command to run it under, word by word, the image's path
+	                                * last, NULL behind; NULL: none */
 	int envc;
 	char *const *env;              /* NAME=VALUE */
 	int mountc;
@@ -58,8 +60,11 @@ struct engine_ops {
 	 * the guest is told of it. Never blocks. */
 	void (*map_ring)(struct engine *engine, uint64_t offset, uint64_t capacity);
 
-	/* Ends the guest if it still runs, joins its threads, frees everything. config.ended is called
-	 * before this returns, if it was not yet. */
+	/* Ends the guest if it still runs, and joins its threads. config.ended is called before this
+	 * returns, if it was not yet. */
+	void (*halt)(struct engine *engine);
+
+	/* Halts, and frees everything. */
 	void (*destroy)(struct engine *engine);
 
 	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);

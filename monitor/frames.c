@@ -22,6 +22,11 @@ static int frame_need(struct stream *stream, const struct ring_span *span, struc
 	return 0;
 }
 
+static bool is_answer(const struct frame *frame)
+{
+	return frame->type == 0 || (frame->flags & FRAME_REPLY) != 0;
+}
+
 int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
 {
 	bool announced = false;
@@ -34,6 +39,11 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 		}
 		if (frame_need(stream, &span, ret_frame, &need) < 0)
 			return -EPROTO;
+		if (span.len >= need && is_answer(ret_frame)) {
+			/* To nothing that was asked: dropped, PROTOCOL.md section 2. */
+			stream_frame_done(stream, ret_frame);
+			continue;
+		}
 		if (span.len >= need) {
 			*ret_body = span.data + FRAME_HEADER_LEN;
 			return 1;

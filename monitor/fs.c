@@ -1,4 +1,7 @@
-/* Protocol 0: a stream's opening, the taking of its requests, and its end. fs_stream.h tells how it hangs together. */
+/*
+ * Protocol 0: a stream's opening, the taking of its requests, and its end. fs_stream.h tells
+ * how it hangs together.
+ */
 #include "monitor/fs_stream.h"
 
 #include <errno.h>
@@ -8,7 +11,7 @@
 #include "monitor/monitor.h"
 #include "monitor/stats.h"
 
-#define REQUEST_MIN_MAX 4096u /* what a guest may send before it has read max_frame: PROTOCOL.md section 5.2 */
+#define REQUEST_MIN_MAX 4096u /* before it has read max_frame: PROTOCOL.md section 5.2 */
 
 bool fs_mute(const struct fs_stream *fs)
 {
@@ -26,7 +29,8 @@ void fs_fail(struct fs_stream *fs, int error)
 /* ---- taking requests */
 
 /* The next frame, unless it is not to be taken now. */
-static bool next_frame(struct fs_stream *fs, struct frame *ret_frame, const unsigned char **ret_body)
+static bool next_frame(
+	struct fs_stream *fs, struct frame *ret_frame, const unsigned char **ret_body)
 {
 	if (fs->input_ended || fs->writing != NULL || fs->in_flight >= FS_IN_FLIGHT)
 		return false;
@@ -91,7 +95,7 @@ static void end(struct fs_stream *fs)
 	int fd;
 
 	while ((fd = fs_handles_drain(&fs->handles)) >= 0)
-		io_close(loop_io(stream->loop), fd);
+		fs_close_fd(fs, fd);
 	fs_handles_free(&fs->handles);
 	free(fs->list_buffer);
 	free(fs);
@@ -153,7 +157,8 @@ static uint32_t max_frame(const struct stream *stream)
 {
 	uint64_t to_host = stream->ring[PIPE_GUEST].capacity;
 	uint64_t to_guest = stream->ring[PIPE_HOST].capacity;
-	uint64_t most = (to_host < to_guest ? to_host : to_guest) / 2; /* so that one is filled while one is read */
+	/* Half: one is filled while one is read. */
+	uint64_t most = (to_host < to_guest ? to_host : to_guest) / 2;
 
 	if (most < REQUEST_MIN_MAX)
 		return REQUEST_MIN_MAX;
@@ -189,7 +194,8 @@ static void probe_done(struct worker_job *job)
 }
 
 /* The mount that the payload names. 0 or a negative errno. */
-static int find_mount(const struct stream *stream, struct wire_bytes payload, const struct grant_mount **ret_mount)
+static int find_mount(const struct stream *stream, struct wire_bytes payload,
+	const struct grant_mount **ret_mount)
 {
 	const struct grants *grants = &loop_config(stream->loop)->config->grants;
 	char what[64 + FS_PATH_MAX];
@@ -201,7 +207,7 @@ static int find_mount(const struct stream *stream, struct wire_bytes payload, co
 	if (*ret_mount != NULL)
 		return 0;
 	snprintf(what, sizeof(what), "directory %.*s", (int)message.path.len,
-			(const char *)message.path.data);
+		(const char *)message.path.data);
 	grants_refused("--mount", what);
 	return -EACCES;
 }
@@ -221,7 +227,7 @@ static void fs_open(struct stream *stream, struct wire_bytes payload)
 		.mount = mount,
 		.max_frame = max_frame(stream),
 		.probing = true,
-		.probe = { .work = probe_run, .done = probe_done },
+		.probe = {.work = probe_run, .done = probe_done},
 	};
 	stream->relay = fs;
 	worker_submit(loop_workers(stream->loop), stream->loop, &fs->probe);

@@ -1,4 +1,7 @@
-/* Requests on open files and on whole ones. Data moves between files and rings; reading is in fs_reply.c. */
+/*
+ * Requests on open files and on whole ones. Data moves between files and rings; reading is in
+ * fs_reply.c.
+ */
 #include "monitor/fs_stream.h"
 
 #include <errno.h>
@@ -12,8 +15,8 @@ int fs_close_start(struct fs_request *request)
 	int fd;
 	int result = fs_handles_close(&request->fs->handles, request->body.close.handle, &fd);
 
-	if (result == 0 && fd >= 0)
-		io_close(fs_io(request->fs), fd);
+	if (result == 0)
+		fs_close_fd(request->fs, fd);
 	return result;
 }
 
@@ -30,7 +33,10 @@ int fs_read_start(struct fs_request *request)
 	request->file_fd = request->directory[0];
 	request->file_offset = read->offset;
 	request->file_left = read->length < most ? read->length : most;
-	/* To the kernel a range beyond the last offset is EINVAL; to the guest it is the end of the file. */
+	/*
+	 * To the kernel a range beyond the last offset is EINVAL; to the guest it is the end of
+	 * the file.
+	 */
 	if (request->file_left > LLONG_MAX - read->offset)
 		request->file_left = LLONG_MAX - read->offset;
 	return FS_DATA;
@@ -47,7 +53,7 @@ static void write_more(struct fs_request *request)
 	if (fs_request_kind(request) == FS_HANDLE_APPEND)
 		offset = UINT64_MAX;
 	io_write(fs_io(request->fs), &request->op, request->directory[0], bytes + request->written,
-			write->data.len - request->written, offset);
+		write->data.len - request->written, offset);
 }
 
 static void write_done(struct io_op *op, int result)
@@ -107,8 +113,8 @@ int fs_read_file_finish(struct fs_request *request)
 	request->file_left = read->length;
 	request->whole_file = true;
 	request->attributes_due = true;
-	/* As long as it was when opened, as its attributes say, however it grows. Size 0 can be a file of /proc
-	 * or /sys, which says nothing of its length. */
+	/* As long as it was when opened, as its attributes say, however it grows. Size 0 can be a
+	 * file of /proc or /sys, which says nothing of its length. */
 	uint64_t rest = size > 0 ? size : LLONG_MAX;
 	rest = read->offset < rest ? rest - read->offset : 0;
 	if (rest < request->file_left)
@@ -119,7 +125,7 @@ int fs_read_file_finish(struct fs_request *request)
 int fs_read_file_work(struct fs_request *request)
 {
 	return fs_path_open(request->directory[0], request->path[0], FS_OPEN_READ, 0, &request->fd,
-			&request->reply.attributes);
+		&request->reply.attributes);
 }
 
 int fs_read_file_turn(struct fs_request *request)
@@ -129,10 +135,9 @@ int fs_read_file_turn(struct fs_request *request)
 
 	if (!fs_path_may_be_quick(root, FS_OPEN_READ))
 		return FS_WORK;
-	int result = fs_path_quick_open(root, request->directory[0], request->path[0], FS_OPEN_READ, &request->fd,
-			&request->reply.attributes, &walked);
-	if (walked >= 0)
-		io_close(fs_io(request->fs), walked);
+	int result = fs_path_quick_open(root, request->directory[0], request->path[0], FS_OPEN_READ,
+		&request->fd, &request->reply.attributes, &walked);
+	fs_close_fd(request->fs, walked);
 	if (result == -EAGAIN)
 		return FS_WORK;
 	return result < 0 ? result : fs_read_file_finish(request);
@@ -172,6 +177,7 @@ int fs_sync_start(struct fs_request *request)
 	if (result < 0)
 		return result;
 	request->op.done = sync_done;
-	io_sync(fs_io(request->fs), &request->op, request->directory[0], (sync->flags & FS_SYNC_DATA) != 0);
+	io_sync(fs_io(request->fs), &request->op, request->directory[0],
+		(sync->flags & FS_SYNC_DATA) != 0);
 	return FS_LATER;
 }

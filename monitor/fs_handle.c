@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define PLACE_BITS 10
+#define PLACE_BITS  10
 #define FIRST_COUNT 16u
 
 _Static_assert(FS_HANDLES_MAX == 1u << PLACE_BITS, "a number holds every place");
@@ -22,7 +22,7 @@ static int grow(struct fs_handles *handles)
 	handles->first_free = FS_HANDLE_NONE;
 	while (handles->count < count) {
 		uint32_t place = handles->count++;
-		handle[place] = (struct fs_handle){ .fd = -1 };
+		handle[place] = (struct fs_handle){.fd = -1};
 		fs_handles_give(handles, place);
 	}
 	return 0;
@@ -48,14 +48,14 @@ void fs_handles_give(struct fs_handles *handles, uint32_t place)
 	handles->free_count++;
 }
 
-uint32_t fs_handles_fill(struct fs_handles *handles, uint32_t place, int fd,
-		enum fs_handle_kind kind)
+uint32_t fs_handles_fill(
+	struct fs_handles *handles, uint32_t place, int fd, enum fs_handle_kind kind)
 {
 	struct fs_handle *handle = &handles->handle[place];
 
 	assert(!handle->open && handle->users == 0 && handle->fd == -1);
-	/* After 4 million files in one place a number comes again; by then it is the guest's own mistake,
-	 * with files of its own. */
+	/* After 4 million files in one place a number comes again; by then it is the guest's own
+	 * mistake, with files of its own. */
 	handle->generation = (handle->generation + 1) & (UINT32_MAX >> PLACE_BITS);
 	if (handle->generation == 0)
 		handle->generation = 1;
@@ -139,5 +139,5 @@ int fs_handles_drain(struct fs_handles *handles)
 void fs_handles_free(struct fs_handles *handles)
 {
 	free(handles->handle);
-	*handles = (struct fs_handles){ 0 };
+	*handles = (struct fs_handles){0};
 }

@@ -25,8 +25,8 @@ struct fs_handle {
 	uint32_t next_free;  /* place, or FS_HANDLE_NONE */
 	int fd;
 	uint16_t users;
-	bool open;           /* the guest has the number and has not closed it */
-	uint8_t kind;        /* enum fs_handle_kind */
+	bool open;    /* the guest has the number and has not closed it */
+	uint8_t kind; /* enum fs_handle_kind */
 };
 
 /* All zero: empty. */
@@ -42,7 +42,8 @@ int fs_handles_take(struct fs_handles *handles, uint32_t *ret_place);
 /* It could not be opened. */
 void fs_handles_give(struct fs_handles *handles, uint32_t place);
 /* It was opened: the number for the guest, never 0. 'fd' belongs to the table. */
-uint32_t fs_handles_fill(struct fs_handles *handles, uint32_t place, int fd, enum fs_handle_kind kind);
+uint32_t fs_handles_fill(
+	struct fs_handles *handles, uint32_t place, int fd, enum fs_handle_kind kind);
 
 /* Uses the file with this number; valid until fs_handles_leave. 0 or -EBADF. */
 int fs_handles_use(struct fs_handles *handles, uint32_t number, uint32_t *ret_place);

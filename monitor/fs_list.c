@@ -30,14 +30,15 @@ static void add_entry(struct target *target, const struct dirent64 *dirent)
 		.inode = dirent->d_ino,
 		.cookie = (uint64_t)dirent->d_off,
 		.type = dirent->d_type, /* DT_* is stat's mode >> 12 */
-		.name = { dirent->d_name, strlen(dirent->d_name) },
+		.name = {dirent->d_name, strlen(dirent->d_name)},
 	};
 
 	if (strcmp(dirent->d_name, ".") == 0 || strcmp(dirent->d_name, "..") == 0)
 		return;
 	if (entry.name.len > FS_NAME_MAX)
 		return; /* some file systems have such; no protocol message has */
-	size_t used = fs_entry_encode(&entry, target->bytes + target->used, target->room - target->used);
+	size_t used =
+		fs_entry_encode(&entry, target->bytes + target->used, target->room - target->used);
 	target->full = used == 0;
 	target->used += used;
 }
@@ -75,7 +76,7 @@ int fs_list_work(struct fs_request *request)
 		return (int)len;
 	if (target.full && target.used == 0)
 		return -EINVAL; /* as getdents64 has it: not even one fits */
-	request->reply.data = (struct fs_data){ .data = { target.bytes, target.used } };
+	request->reply.data = (struct fs_data){.data = {target.bytes, target.used}};
 	return 0;
 }
 

@@ -12,7 +12,8 @@ static int may_change(const struct fs_request *request)
 
 /* ---- open */
 
-static enum fs_handle_kind kind_of(const struct fs_open *open, const struct fs_attributes *attributes)
+static enum fs_handle_kind kind_of(
+	const struct fs_open *open, const struct fs_attributes *attributes)
 {
 	if (S_ISDIR(attributes->mode))
 		return FS_HANDLE_DIRECTORY;
@@ -37,18 +38,17 @@ int fs_open_work(struct fs_request *request)
 {
 	const struct fs_open *open = &request->body.open;
 
-	return fs_path_open(request->directory[0], request->path[0], open->flags, open->mode, &request->fd,
-			&request->reply.opened.attributes);
+	return fs_path_open(request->directory[0], request->path[0], open->flags, open->mode,
+		&request->fd, &request->reply.opened.attributes);
 }
 
 static int quick_open(struct fs_request *request)
 {
 	int walked;
 	int result = fs_path_quick_open(&request->fs->root, request->directory[0], request->path[0],
-			request->body.open.flags, &request->fd, &request->reply.opened.attributes, &walked);
+		request->body.open.flags, &request->fd, &request->reply.opened.attributes, &walked);
 
-	if (walked >= 0)
-		io_close(fs_io(request->fs), walked);
+	fs_close_fd(request->fs, walked);
 	if (result == -EAGAIN)
 		return FS_WORK;
 	return result < 0 ? result : fs_open_finish(request);
@@ -67,7 +67,8 @@ int fs_open_start(struct fs_request *request)
 		result = fs_handles_take(&request->fs->handles, &request->reserved);
 	if (result < 0)
 		return result;
-	return fs_path_may_be_quick(&request->fs->root, open->flags) ? quick_open(request) : FS_WORK;
+	return fs_path_may_be_quick(&request->fs->root, open->flags) ? quick_open(request)
+								     : FS_WORK;
 }
 
 /* ---- stat */
@@ -78,7 +79,8 @@ int fs_stat_work(struct fs_request *request)
 
 	if ((flags & FS_STAT_HANDLE) != 0)
 		return fs_path_attributes(request->directory[0], &request->reply.attributes);
-	return fs_path_stat(request->directory[0], request->path[0], flags, &request->reply.attributes);
+	return fs_path_stat(
+		request->directory[0], request->path[0], flags, &request->reply.attributes);
 }
 
 static int quick_stat(struct fs_request *request)
@@ -89,12 +91,12 @@ static int quick_stat(struct fs_request *request)
 	int result;
 
 	if ((flags & FS_STAT_HANDLE) != 0)
-		result = fs_path_quick_attributes(root, request->directory[0], &request->reply.attributes);
+		result = fs_path_quick_attributes(
+			root, request->directory[0], &request->reply.attributes);
 	else
 		result = fs_path_quick_stat(root, request->directory[0], request->path[0], flags,
-				&request->reply.attributes, &walked);
-	if (walked >= 0)
-		io_close(fs_io(request->fs), walked);
+			&request->reply.attributes, &walked);
+	fs_close_fd(request->fs, walked);
 	return result == -EAGAIN ? FS_WORK : result;
 }
 
@@ -159,5 +161,6 @@ int fs_rename_start(struct fs_request *request)
 
 int fs_rename_work(struct fs_request *request)
 {
-	return fs_path_rename(request->directory[0], request->path[0], request->directory[1], request->path[1]);
+	return fs_path_rename(
+		request->directory[0], request->path[0], request->directory[1], request->path[1]);
 }

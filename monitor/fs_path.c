@@ -24,7 +24,10 @@
 
 /* openat2 says EAGAIN when a rename anywhere made it unsure whether a '..' stayed beneath. */
 #define WALK_TRIES 128
-/* Rounds of 'it is not there, make it', 'it is there, open it' with someone who makes and removes it. */
+/*
+ * Rounds of 'it is not there, make it', 'it is there, open it' with someone who makes and
+ * removes it.
+ */
 #define CREATE_TRIES 8
 
 #define MODIFYING (FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_TRUNCATE | FS_OPEN_APPEND)
@@ -39,7 +42,8 @@ static void own_fds_open(void)
 		own_fds = -errno;
 }
 
-static int walk_once(int directory, const char *path, uint64_t flags, uint32_t mode, uint64_t resolve)
+static int walk_once(
+	int directory, const char *path, uint64_t flags, uint32_t mode, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = flags | O_CLOEXEC,
@@ -109,8 +113,8 @@ int fs_path_attributes(int fd, struct fs_attributes *ret_attributes)
 /* Opening on these asks no server and no daemon, so it can wait for a disk at most. */
 static bool is_local(long type)
 {
-	static const long local[] = { EXT4_SUPER_MAGIC, XFS_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
-		OVERLAYFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, SQUASHFS_MAGIC };
+	static const long local[] = {EXT4_SUPER_MAGIC, XFS_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
+		OVERLAYFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, SQUASHFS_MAGIC};
 
 	for (unsigned i = 0; i < sizeof(local) / sizeof(local[0]); i++) {
 		if (type == local[i])
@@ -129,7 +133,8 @@ int fs_path_root_probe(int fd, struct fs_path_root *ret_root)
 		return own_fds;
 	if (fstatfs(fd, &system) < 0 || fstat(fd, &stat) < 0)
 		return -errno;
-	*ret_root = (struct fs_path_root){ .fd = fd, .local = is_local(system.f_type), .device = stat.st_dev };
+	*ret_root = (struct fs_path_root){
+		.fd = fd, .local = is_local(system.f_type), .device = stat.st_dev};
 	return 0;
 }
 
@@ -156,7 +161,7 @@ bool fs_path_flags_modify(uint32_t flags)
 static uint64_t walk_flags(uint32_t flags)
 {
 	return O_PATH | ((flags & FS_OPEN_DIRECTORY) != 0 ? O_DIRECTORY : 0u) |
-		((flags & FS_OPEN_NOFOLLOW) != 0 ? O_NOFOLLOW : 0u);
+	       ((flags & FS_OPEN_NOFOLLOW) != 0 ? O_NOFOLLOW : 0u);
 }
 
 static int access_flags(uint32_t flags)
@@ -191,10 +196,12 @@ static int open_walked(int walked, uint32_t flags, struct fs_attributes *ret_att
 	if (result < 0)
 		return result;
 	attributes_from(&stat, ret_attributes);
-	return reopen(walked, access_flags(flags) | ((flags & FS_OPEN_TRUNCATE) != 0 ? O_TRUNC : 0));
+	return reopen(
+		walked, access_flags(flags) | ((flags & FS_OPEN_TRUNCATE) != 0 ? O_TRUNC : 0));
 }
 
-static int open_existing(int directory, const char *path, uint32_t flags, struct fs_attributes *ret_attributes)
+static int open_existing(
+	int directory, const char *path, uint32_t flags, struct fs_attributes *ret_attributes)
 {
 	int walked = fs_path_walk(directory, path, walk_flags(flags), 0);
 	if (walked < 0)
@@ -208,7 +215,7 @@ static int open_existing(int directory, const char *path, uint32_t flags, struct
 
 /* O_EXCL: what this opens is a regular file that it made, and no link was followed to it. */
 static int create(int directory, const char *path, uint32_t flags, uint32_t mode,
-		struct fs_attributes *ret_attributes)
+	struct fs_attributes *ret_attributes)
 {
 	uint64_t how = (uint64_t)access_flags(flags) | O_CREAT | O_EXCL | O_NOCTTY;
 	int fd = fs_path_walk(directory, path, how, mode & 0777);
@@ -224,7 +231,7 @@ static int create(int directory, const char *path, uint32_t flags, uint32_t mode
 
 /* A symbolic link to nothing is not created through: that stays -ENOENT. */
 static int open_or_create(int directory, const char *path, uint32_t flags, uint32_t mode,
-		struct fs_attributes *ret_attributes)
+	struct fs_attributes *ret_attributes)
 {
 	int fd = -ENOENT;
 
@@ -239,10 +246,11 @@ static int open_or_create(int directory, const char *path, uint32_t flags, uint3
 }
 
 int fs_path_open(int directory, const char *path, uint32_t flags, uint32_t mode, int *ret_fd,
-		struct fs_attributes *ret_attributes)
+	struct fs_attributes *ret_attributes)
 {
-	int fd = (flags & FS_OPEN_CREATE) != 0 ? open_or_create(directory, path, flags, mode, ret_attributes)
-					       : open_existing(directory, path, flags, ret_attributes);
+	int fd = (flags & FS_OPEN_CREATE) != 0
+			 ? open_or_create(directory, path, flags, mode, ret_attributes)
+			 : open_existing(directory, path, flags, ret_attributes);
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
@@ -254,7 +262,8 @@ static uint64_t stat_walk_flags(uint32_t stat_flags)
 	return O_PATH | ((stat_flags & FS_STAT_NOFOLLOW) != 0 ? O_NOFOLLOW : 0u);
 }
 
-int fs_path_stat(int directory, const char *path, uint32_t stat_flags, struct fs_attributes *ret_attributes)
+int fs_path_stat(
+	int directory, const char *path, uint32_t stat_flags, struct fs_attributes *ret_attributes)
 {
 	int walked = fs_path_walk(directory, path, stat_walk_flags(stat_flags), 0);
 	if (walked < 0)
@@ -281,13 +290,14 @@ static int quick_look(const struct fs_path_root *root, int fd, struct statx *ret
 {
 	int result = look(fd, AT_STATX_DONT_SYNC, ret_stat);
 
-	if (result == 0 && makedev(ret_stat->stx_dev_major, ret_stat->stx_dev_minor) != root->device)
+	if (result == 0 &&
+		makedev(ret_stat->stx_dev_major, ret_stat->stx_dev_minor) != root->device)
 		result = -EAGAIN;
 	return result;
 }
 
-static int quick_walk(const struct fs_path_root *root, int directory, const char *path, uint64_t flags,
-		struct statx *ret_stat, int *ret_walked)
+static int quick_walk(const struct fs_path_root *root, int directory, const char *path,
+	uint64_t flags, struct statx *ret_stat, int *ret_walked)
 {
 	int walked = walk_once(directory, path, flags, 0, RESOLVE_CACHED);
 
@@ -295,8 +305,8 @@ static int quick_walk(const struct fs_path_root *root, int directory, const char
 	return walked < 0 ? walked : quick_look(root, walked, ret_stat);
 }
 
-int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path, uint32_t flags,
-		int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked)
+int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t flags, int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked)
 {
 	struct statx stat;
 	int result = quick_walk(root, directory, path, walk_flags(flags), &stat, ret_walked);
@@ -310,23 +320,27 @@ int fs_path_quick_open(const struct fs_path_root *root, int directory, const cha
 	if (fd < 0)
 		return fd;
 	fcntl(fd, F_SETFL, 0); /* reads wait for the disk again, in io */
+	close(*ret_walked);    /* not the last of this inode, so nothing hangs on it */
+	*ret_walked = -1;
 	attributes_from(&stat, ret_attributes);
 	*ret_fd = fd;
 	return 0;
 }
 
-int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path, uint32_t stat_flags,
-		struct fs_attributes *ret_attributes, int *ret_walked)
+int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t stat_flags, struct fs_attributes *ret_attributes, int *ret_walked)
 {
 	struct statx stat;
-	int result = quick_walk(root, directory, path, stat_walk_flags(stat_flags), &stat, ret_walked);
+	int result =
+		quick_walk(root, directory, path, stat_walk_flags(stat_flags), &stat, ret_walked);
 
 	if (result == 0)
 		attributes_from(&stat, ret_attributes);
 	return result;
 }
 
-int fs_path_quick_attributes(const struct fs_path_root *root, int fd, struct fs_attributes *ret_attributes)
+int fs_path_quick_attributes(
+	const struct fs_path_root *root, int fd, struct fs_attributes *ret_attributes)
 {
 	struct statx stat;
 	int result = quick_look(root, fd, &stat);

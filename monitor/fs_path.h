@@ -33,21 +33,23 @@ int fs_path_root_probe(int fd, struct fs_path_root *ret_root);
  * directory; it is not opened even for a moment.
  */
 int fs_path_open(int directory, const char *path, uint32_t flags, uint32_t mode, int *ret_fd,
-		struct fs_attributes *ret_attributes);
-int fs_path_stat(int directory, const char *path, uint32_t stat_flags, struct fs_attributes *ret_attributes);
+	struct fs_attributes *ret_attributes);
+int fs_path_stat(
+	int directory, const char *path, uint32_t stat_flags, struct fs_attributes *ret_attributes);
 
 /*
  * The same for the I/O thread: never blocks. -EAGAIN: it would have to, ask a worker. Only for
- * flags that fs_path_may_be_quick takes, and a root that is local. *ret_walked is a descriptor for
- * the caller to close without blocking, or -1; set in any case.
+ * flags that fs_path_may_be_quick takes, and a root that is local. *ret_walked is -1, or
+ * a descriptor for the caller to close without blocking; set in any case.
  */
 bool fs_path_may_be_quick(const struct fs_path_root *root, uint32_t open_flags);
-int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path, uint32_t flags,
-		int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked);
-int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path, uint32_t stat_flags,
-		struct fs_attributes *ret_attributes, int *ret_walked);
+int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t flags, int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked);
+int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t stat_flags, struct fs_attributes *ret_attributes, int *ret_walked);
 
-int fs_path_quick_attributes(const struct fs_path_root *root, int fd, struct fs_attributes *ret_attributes);
+int fs_path_quick_attributes(
+	const struct fs_path_root *root, int fd, struct fs_attributes *ret_attributes);
 
 /* Of an open descriptor. */
 int fs_path_attributes(int fd, struct fs_attributes *ret_attributes);

@@ -14,8 +14,8 @@
 
 /* Where a path's last component is to be made, removed or replaced. */
 struct place {
-	int parent; /* O_PATH of a directory beneath the one that was asked for */
-	char name[FS_NAME_MAX + 2]; /* no '.', no '..', no '/' but one behind it if the path had any */
+	int parent;                 /* O_PATH of a directory beneath the one that was asked for */
+	char name[FS_NAME_MAX + 2]; /* with one '/' behind it if the path had any there */
 };
 
 /* Splits 'path' into the name and what comes before it, "." for nothing. 0 or a negative errno. */
@@ -37,8 +37,10 @@ static int split(const char *path, char ret_name[FS_NAME_MAX + 2], char ret_pare
 		start--;
 	if (end - start > FS_NAME_MAX)
 		return -ENAMETOOLONG;
-	snprintf(ret_name, FS_NAME_MAX + 2, "%.*s%s", (int)(end - start), path + start, end < len ? "/" : "");
-	snprintf(ret_parent, FS_PATH_MAX + 1, "%.*s", start > 0 ? (int)start : 1, start > 0 ? path : ".");
+	snprintf(ret_name, FS_NAME_MAX + 2, "%.*s%s", (int)(end - start), path + start,
+		end < len ? "/" : "");
+	snprintf(ret_parent, FS_PATH_MAX + 1, "%.*s", start > 0 ? (int)start : 1,
+		start > 0 ? path : ".");
 	return 0;
 }
 

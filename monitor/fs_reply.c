@@ -12,7 +12,8 @@
 #include "monitor/stats.h"
 #include "protocol/error.h"
 
-static const struct wire_message unsupported = WIRE_MESSAGE_EMPTY("Unsupported", STREAM_UNSUPPORTED);
+static const struct wire_message unsupported =
+	WIRE_MESSAGE_EMPTY("Unsupported", STREAM_UNSUPPORTED);
 
 static const struct wire_message *reply_message(const struct fs_request *request)
 {
@@ -40,13 +41,17 @@ static void send_answer(struct fs_request *request)
 		.error = request->result < 0 ? wire_error_number(-request->result) : 0,
 	};
 
-	ring_commit(out, wire_encode(reply_message(request), &frame, &request->reply, span.data, span.len));
+	ring_commit(out,
+		wire_encode(reply_message(request), &frame, &request->reply, span.data, span.len));
 	fs_request_free(request);
 }
 
 /* ---- bytes of files */
 
-/* Of the attributes that go ahead of the first bytes: with them they are one commit, and one wake. */
+/*
+ * Of the attributes that go ahead of the first bytes: with them they are one commit, and one
+ * wake.
+ */
 static size_t lead_len(const struct fs_request *request)
 {
 	return request->attributes_due ? FRAME_HEADER_LEN + sizeof(struct fs_attributes) : 0;
@@ -63,16 +68,20 @@ static size_t chunk_len(const struct fs_request *request)
 
 static void write_lead(struct fs_request *request, unsigned char *at, size_t room)
 {
-	struct frame frame = { .flags = FRAME_REPLY | FRAME_MORE, .request_id = request->frame.request_id };
+	struct frame frame = {
+		.flags = FRAME_REPLY | FRAME_MORE, .request_id = request->frame.request_id};
 
 	request->file_lead = 0;
 	if (request->attributes_due)
 		request->file_lead = wire_encode(&fs_replies[FS_READ_FILE - STREAM_FIRST], &frame,
-				&request->reply.attributes, at, room);
+			&request->reply.attributes, at, room);
 	request->attributes_due = false;
 }
 
-/* The bytes are behind the room for their header: writes that and commits. Is the request done with? */
+/*
+ * The bytes are behind the room for their header: writes that and commits. Is the request done
+ * with?
+ */
 static bool commit_data(struct fs_request *request, size_t len)
 {
 	struct ring_producer *out = &request->fs->stream->pipe.out;
@@ -110,10 +119,7 @@ static void read_done(struct io_op *op, int result)
 	if (ring_reserve(&fs->stream->pipe.out).end != 0) {
 		fs_request_free(request);
 	} else if (result < 0) {
-		/* The room that was kept for the bytes is room for this. */
-		request->result = result;
-		request->sends_data = false;
-		fs_queue_push_front(&fs->ready, request);
+		fs_request_go_on(request, result);
 	} else {
 		after_data(request, (size_t)result);
 	}
@@ -133,8 +139,9 @@ static void send_data(struct fs_request *request)
 	}
 	fs->reading = request;
 	request->op.done = read_done;
-	io_read(fs_io(fs), &request->op, request->file_fd, span.data + request->file_lead + FRAME_HEADER_LEN,
-			request->file_chunk, request->file_offset);
+	io_read(fs_io(fs), &request->op, request->file_fd,
+		span.data + request->file_lead + FRAME_HEADER_LEN, request->file_chunk,
+		request->file_offset);
 }
 
 /* ---- the queue */
@@ -153,10 +160,14 @@ static bool look_at_reader(struct fs_stream *fs)
 	return !fs_mute(fs);
 }
 
-/* Room that lets the first one go: all of its frame, for a reader that takes a trickle is not to be served by one. */
+/*
+ * Room that lets the first one go: all of its frame, for a reader that takes a trickle is not
+ * to be served by one.
+ */
 static size_t room_for(const struct fs_request *request)
 {
-	return request->sends_data ? lead_len(request) + FRAME_HEADER_LEN + chunk_len(request) : answer_len(request);
+	return request->sends_data ? lead_len(request) + FRAME_HEADER_LEN + chunk_len(request)
+				   : answer_len(request);
 }
 
 void fs_reply_send(struct fs_stream *fs)

@@ -14,7 +14,8 @@ union decoded {
 	struct fs_rename rename;
 };
 
-_Static_assert(sizeof(union decoded) >= sizeof(((struct fs_request *)0)->body), "it holds every body");
+_Static_assert(
+	sizeof(union decoded) >= sizeof(((struct fs_request *)0)->body), "it holds every body");
 
 struct io *fs_io(const struct fs_stream *fs)
 {
@@ -31,14 +32,6 @@ void fs_queue_push(struct fs_queue *queue, struct fs_request *request)
 	queue->last = request;
 }
 
-void fs_queue_push_front(struct fs_queue *queue, struct fs_request *request)
-{
-	request->next = queue->first;
-	if (queue->first == NULL)
-		queue->last = request;
-	queue->first = request;
-}
-
 struct fs_request *fs_queue_pop(struct fs_queue *queue)
 {
 	struct fs_request *request = queue->first;
@@ -51,9 +44,10 @@ struct fs_request *fs_queue_pop(struct fs_queue *queue)
 /* ---- decoding */
 
 /* The path at an offset of the decoded body; an empty one when the operation has none. */
-static struct wire_bytes path_at(const struct fs_operation *operation, const union decoded *body, unsigned which)
+static struct wire_bytes path_at(
+	const struct fs_operation *operation, const union decoded *body, unsigned which)
 {
-	struct wire_bytes path = { NULL, 0 };
+	struct wire_bytes path = {NULL, 0};
 
 	if (operation != NULL && operation->path_at[which] != 0)
 		memcpy(&path, body->bytes + operation->path_at[which], sizeof(path));
@@ -80,7 +74,7 @@ static struct fs_request *allocate(struct fs_stream *fs, size_t paths_len)
 		return NULL;
 	*request = (struct fs_request){
 		.fs = fs,
-		.held = { FS_HANDLE_NONE, FS_HANDLE_NONE },
+		.held = {FS_HANDLE_NONE, FS_HANDLE_NONE},
 		.reserved = FS_HANDLE_NONE,
 		.fd = -1,
 	};
@@ -88,7 +82,8 @@ static struct fs_request *allocate(struct fs_stream *fs, size_t paths_len)
 	return request;
 }
 
-struct fs_request *fs_request_new(struct fs_stream *fs, const struct frame *frame, const unsigned char *body)
+struct fs_request *fs_request_new(
+	struct fs_stream *fs, const struct frame *frame, const unsigned char *body)
 {
 	union decoded decoded;
 	const struct fs_operation *operation = NULL;
@@ -98,9 +93,10 @@ struct fs_request *fs_request_new(struct fs_stream *fs, const struct frame *fram
 	memset(&decoded, 0, sizeof(decoded));
 	if (row < FS_TYPE_COUNT) {
 		operation = &fs_operations[row];
-		result = wire_decode(&fs_requests[row], &decoded, body, frame->length - FRAME_HEADER_LEN);
+		result = wire_decode(
+			&fs_requests[row], &decoded, body, frame->length - FRAME_HEADER_LEN);
 	}
-	struct wire_bytes path[2] = { { NULL, 0 }, { NULL, 0 } };
+	struct wire_bytes path[2] = {{NULL, 0}, {NULL, 0}};
 	for (unsigned i = 0; i < 2 && result == 0; i++)
 		path[i] = path_at(operation, &decoded, i);
 	struct fs_request *request = allocate(fs, path[0].len + path[1].len + 2);
@@ -221,7 +217,7 @@ enum fs_handle_kind fs_request_kind(const struct fs_request *request)
 	return fs_handles_at(&request->fs->handles, request->held[0])->kind;
 }
 
-static void close_fd(struct fs_stream *fs, int fd)
+void fs_close_fd(struct fs_stream *fs, int fd)
 {
 	if (fd >= 0)
 		io_close(fs_io(fs), fd);
@@ -251,11 +247,11 @@ void fs_request_free(struct fs_request *request)
 	assert(fs->reading != request && fs->writing != request);
 	for (unsigned i = 0; i < 2; i++) {
 		if (request->held[i] != FS_HANDLE_NONE)
-			close_fd(fs, fs_handles_leave(&fs->handles, request->held[i]));
+			fs_close_fd(fs, fs_handles_leave(&fs->handles, request->held[i]));
 	}
 	if (request->reserved != FS_HANDLE_NONE)
 		fs_handles_give(&fs->handles, request->reserved);
-	close_fd(fs, request->fd);
+	fs_close_fd(fs, request->fd);
 	free(request);
 	fs->in_flight--;
 	if (lane != NULL)

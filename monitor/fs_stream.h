@@ -9,7 +9,8 @@
  *
  * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
  * list buffer, FS_HANDLES_MAX handles. File data is never in the monitor's own
- * memory: it is read into and written from the rings. A guest that reads no replies stops its own stream.
+ * memory: it is read into and written from the rings. A guest that reads no replies stops its own
+ * stream.
  *
  * One operation at most owns a span of each ring: 'reading' the outgoing one,
  * 'writing' the incoming one, whose frame stays at the ring's head until the
@@ -28,10 +29,10 @@
 #include "monitor/stream.h"
 #include "monitor/worker.h"
 
-#define FS_IN_FLIGHT  64u         /* requests of one stream that are taken and not answered */
-#define FS_TURN       64u         /* requests of one stream in one turn of the loop */
-#define FS_CHUNK      (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
-#define FS_LIST_MAX   (64u << 10) /* bytes of entries in one reply */
+#define FS_IN_FLIGHT 64u          /* requests of one stream that are taken and not answered */
+#define FS_TURN      64u          /* requests of one stream in one turn of the loop */
+#define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
+#define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
 struct fs_stream;
 struct fs_request;
@@ -50,29 +51,29 @@ struct fs_lane {
 
 /* What start() and turn() return; or a negative errno for the reply. */
 enum fs_progress {
-	FS_ANSWER, /* reply is set */
-	FS_WORK,   /* next is work(), on a worker */
-	FS_LATER,  /* an operation of io is under way */
-	FS_DATA,   /* file_* says what to send (fs_reply.c) */
+	FS_ANSWER,       /* reply is set */
+	FS_WORK,         /* next is work(), on a worker */
+	FS_LATER,        /* an operation of io is under way */
+	FS_DATA,         /* file_* says what to send (fs_reply.c) */
 	FS_TURN_OF_LANE, /* 'lane' is set: turn() is next when it is free */
 };
 
 /* A row for each request type. */
 struct fs_operation {
-	int (*start)(struct fs_request *request);    /* enum fs_progress: checks, and begins */
-	int (*turn)(struct fs_request *request);     /* the same, after FS_TURN_OF_LANE */
-	int (*work)(struct fs_request *request);     /* on a worker: 0 or a negative errno */
-	int (*finish)(struct fs_request *request);   /* after work: enum fs_progress; NULL: FS_ANSWER */
-	uint16_t path_at[2]; /* offsets of its paths in the body, 0: none */
-	bool only_reads;     /* not worth doing when nobody will see the reply */
+	int (*start)(struct fs_request *request);  /* enum fs_progress: checks, and begins */
+	int (*turn)(struct fs_request *request);   /* the same, after FS_TURN_OF_LANE */
+	int (*work)(struct fs_request *request);   /* on a worker: 0 or a negative errno */
+	int (*finish)(struct fs_request *request); /* after work, as start; NULL: FS_ANSWER */
+	uint16_t path_at[2];                       /* offsets of its paths in the body, 0: none */
+	bool only_reads; /* not worth doing when nobody will see the reply */
 };
 
 struct fs_request {
 	struct fs_stream *fs;
-	struct fs_request *next;  /* in the queue that it is in */
+	struct fs_request *next; /* in the queue that it is in */
 	const struct fs_operation *operation;
-	struct frame frame;       /* of the request */
-	int result;               /* negative errno: the reply is that */
+	struct frame frame; /* of the request */
+	int result;         /* negative errno: the reply is that */
 
 	union {
 		struct fs_open open;
@@ -86,8 +87,8 @@ struct fs_request {
 		struct fs_unlink unlink;
 		struct fs_rename rename;
 		struct fs_sync sync;
-	} body;                   /* decoded; paths are in path[] instead */
-	char *path[2];            /* private copies, behind this struct */
+	} body;        /* decoded; paths are in path[] instead */
+	char *path[2]; /* private copies, behind this struct */
 
 	union {
 		struct fs_opened opened;
@@ -96,23 +97,23 @@ struct fs_request {
 		struct fs_data data;
 	} reply;
 
-	int directory[2];         /* descriptors that path[] is relative to, or the file */
-	uint32_t held[2];         /* places of the handles behind them, FS_HANDLE_NONE: none */
-	uint32_t reserved;        /* place taken for a file to be opened */
-	int fd;                   /* own descriptor, -1: none */
-	struct fs_lane *lane;     /* that it waits for or holds */
+	int directory[2];     /* descriptors that path[] is relative to, or the file */
+	uint32_t held[2];     /* places of the handles behind them, FS_HANDLE_NONE: none */
+	uint32_t reserved;    /* place taken for a file to be opened */
+	int fd;               /* own descriptor, -1: none */
+	struct fs_lane *lane; /* that it waits for or holds */
 
 	/* FS_DATA */
 	bool sends_data;
-	bool whole_file;          /* FS_READ_FILE: goes on until file_left is 0 */
-	bool attributes_due;      /* and the attributes go ahead of the first bytes */
+	bool whole_file;     /* FS_READ_FILE: goes on until file_left is 0 */
+	bool attributes_due; /* and the attributes go ahead of the first bytes */
 	int file_fd;
 	uint64_t file_offset;
-	uint64_t file_left;       /* the most to send still */
-	size_t file_chunk;        /* bytes asked of the read under way */
-	size_t file_lead;         /* bytes of the span before the frame header */
+	uint64_t file_left; /* the most to send still */
+	size_t file_chunk;  /* bytes asked of the read under way */
+	size_t file_lead;   /* bytes of the span before the frame header */
 
-	size_t written;           /* FS_WRITE: bytes so far */
+	size_t written; /* FS_WRITE: bytes so far */
 	struct io_op op;
 	struct worker_job job;
 };
@@ -123,19 +124,19 @@ struct fs_stream {
 	struct fs_path_root root;
 	uint32_t max_frame;
 
-	bool probing;      /* 'probe' looks at the mount; Open is not answered yet */
-	bool input_ended;  /* no request will be taken any more */
-	bool broken;       /* the guest broke a rule, or memory ran out: the end comes by itself */
-	bool closed;       /* CloseStream has come */
-	bool unread;       /* the guest has stopped reading */
-	uint64_t left;     /* once closed: bytes that were in the ring */
+	bool probing;     /* 'probe' looks at the mount; Open is not answered yet */
+	bool input_ended; /* no request will be taken any more */
+	bool broken;      /* the guest broke a rule, or memory ran out: the end comes by itself */
+	bool closed;      /* CloseStream has come */
+	bool unread;      /* the guest has stopped reading */
+	uint64_t left;    /* once closed: bytes that were in the ring */
 
 	unsigned in_flight;
 	struct fs_request *writing;
 	struct fs_request *reading;
 	struct fs_queue ready;
-	struct fs_lane files; /* FS_READ_FILE */
-	struct fs_lane lists; /* FS_LIST */
+	struct fs_lane files;       /* FS_READ_FILE */
+	struct fs_lane lists;       /* FS_LIST */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
 	struct fs_handles handles;
 
@@ -149,7 +150,10 @@ extern const struct fs_operation fs_operations[FS_TYPE_COUNT]; /* fs_operations.
 
 /* fs.c */
 
-/* After anything has ended: sends, takes, and ends the stream when all is done. 'fs' may be gone afterwards. */
+/*
+ * After anything has ended: sends, takes, and ends the stream when all is done. 'fs' may be
+ * gone afterwards.
+ */
 void fs_pump(struct fs_stream *fs);
 /* Nobody will see a reply. */
 bool fs_mute(const struct fs_stream *fs);
@@ -158,14 +162,17 @@ void fs_fail(struct fs_stream *fs, int error);
 
 /* fs_request.c */
 
-/* A request for this frame, decoded; NULL: no memory. result is -EPROTO when the body is malformed. */
-struct fs_request *fs_request_new(struct fs_stream *fs, const struct frame *frame, const unsigned char *body);
+/*
+ * A request for this frame, decoded; NULL: no memory. result is -EPROTO when the body is
+ * malformed.
+ */
+struct fs_request *fs_request_new(
+	struct fs_stream *fs, const struct frame *frame, const unsigned char *body);
 /* Goes on as a start(), turn() or finish() said. */
 void fs_request_go_on(struct fs_request *request, int progress);
 /* With everything that it holds; the next one of its lane has its turn. */
 void fs_request_free(struct fs_request *request);
 void fs_queue_push(struct fs_queue *queue, struct fs_request *request);
-void fs_queue_push_front(struct fs_queue *queue, struct fs_request *request);
 struct fs_request *fs_queue_pop(struct fs_queue *queue);
 /* Uses a handle (directory[which], held[which]); of 0, the mount, when 'mount_too'. 0 or -EBADF. */
 int fs_request_use(struct fs_request *request, unsigned which, uint32_t handle, bool mount_too);
@@ -174,6 +181,11 @@ int fs_request_use_as(struct fs_request *request, uint32_t handle, bool director
 /* Of the handle that was used as [0]. */
 enum fs_handle_kind fs_request_kind(const struct fs_request *request);
 struct io *fs_io(const struct fs_stream *fs);
+/*
+ * Unless it is -1. The last close of a file can wait long, for the disk or to free what was
+ * unlinked: never close(2) here.
+ */
+void fs_close_fd(struct fs_stream *fs, int fd);
 
 /* fs_reply.c */
 

@@ -32,6 +32,7 @@ struct config {
 	int argc;          /* the program's arguments, argv[0] its name */
 	char **argv;
 	const char *engine; /* "auto", "kvm", "process" */
+	char **wrap;       /* words of the command that a hosted guest runs under, NULL behind; NULL: none */
 	uint64_t memory;   /* bytes of guest RAM */
 	uint64_t poll_ns;  /* the longest that either side spins before it sleeps */
 	struct grants grants;

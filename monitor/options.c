@@ -184,6 +184,7 @@ void options_free(struct options *options)
 	for (int i = 0; i < config->envc; i++)
 		free(config->env[i]);
 	free(config->env);
+	free(config->wrap);
 	grants_free(&config->grants);
 	*options = (struct options){0};
 }

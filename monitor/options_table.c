@@ -10,11 +10,11 @@
 
 #define MEMORY_MIN  (1ull << 20) /* bytes; what an image needs is the engine's to say */
 #define MEMORY_MAX  (1ull << 40) /* bytes */
-#define MEMORY_UNIT 4096u	 /* bytes; sizes are rounded up to it */
+#define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
 static option_parse parse_listen, parse_connect, parse_mount, parse_engine, parse_memory, parse_env,
-	parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+	parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "ADDR:PORT",
@@ -38,6 +38,10 @@ const struct option_row option_rows[] = {
 		"a variable of the guest's environment, which is empty\n"
 		"otherwise; without =VALUE it is copied from here",
 		parse_env},
+	{"wrap", 0, "COMMAND",
+		"run a hosted guest under COMMAND, for example\n"
+		"--wrap 'valgrind -q'; means --engine process",
+		parse_wrap},
 	{"poll-us", 0, "N",
 		"spin for at most N microseconds before sleeping\n"
 		"(default 50; 0: never)",
@@ -175,6 +179,29 @@ static int parse_env(struct options *options, const char *value, char *ret_error
 			ret_error, error_len, ENOMEM, "--env found no memory; free some");
 	}
 	return 0;
+}
+
+/* Words are separated by spaces; there is no quoting. They lie behind the array, in one allocation.
+ */
+static int parse_wrap(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	size_t slots = strlen(value) / 2 + 2;
+	char **words = calloc(1, slots * sizeof(*words) + strlen(value) + 1);
+	size_t count = 0;
+
+	if (words == NULL)
+		return log_sentence(
+			ret_error, error_len, ENOMEM, "--wrap found no memory; free some");
+	free(options->config.wrap);
+	options->config.wrap = words;
+	char *rest = strcpy((char *)(words + slots), value);
+	for (char *word; (word = strsep(&rest, " ")) != NULL;)
+		if (*word != '\0')
+			words[count++] = word;
+	if (count != 0)
+		return 0;
+	return log_sentence(ret_error, error_len, EINVAL,
+		"--wrap '%s' has no command; write for example --wrap 'valgrind -q'", value);
 }
 
 static int parse_poll(struct options *options, const char *value, char *ret_error, size_t error_len)

@@ -13,6 +13,7 @@
 #include <linux/close_range.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +41,7 @@ struct engine {
 	pid_t pid;
 	pthread_t thread;
 	bool thread_started;
+	atomic_bool halting; /* its end is asked for */
 };
 
 /* The boot info as a memfd that nobody can change. The descriptor, or a negative errno. */
@@ -111,7 +113,10 @@ static _Noreturn void become_guest(const struct engine_config *config, const int
 	int fd = place_descriptors(source, report);
 	if (fd >= 0) {
 		report = fd;
-		execve(config->image_path, argv, env);
+		if (config->wrap)
+			execvpe(argv[0], argv, env);
+		else
+			execve(config->image_path, argv, env);
 	}
 	int error = errno;
 	(void)!write(report, &error, sizeof(error));
@@ -173,6 +178,9 @@ static void *await_end(void *argument)
 
 	while (waitid(P_PID, (id_t)engine->pid, &info, WEXITED) < 0 && errno == EINTR)
 		;
+	if (info.si_code != CLD_EXITED && !atomic_load(&engine->halting))
+		log_line(LOG_ERROR, "the guest was ended by signal %d (%s)", info.si_status,
+			strsignal(info.si_status));
 	engine->config->ended(engine->config->context,
 		info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
 	return NULL;
@@ -191,9 +199,27 @@ static int start_thread(struct engine *engine)
 	return -error;
 }
 
+/* What is executed: the program with its arguments, behind the command that it is to run under. */
+static char **command_line(const struct engine_config *config)
+{
+	int words = 0;
+
+	if (!config->wrap)
+		return terminated(config->argv, config->argc);
+	while (config->wrap[words])
+		words++;
+	char **line = calloc((size_t)words + (size_t)config->argc, sizeof(*line));
+	if (!line)
+		return NULL;
+	memcpy(line, config->wrap, (size_t)words * sizeof(*line));
+	for (int i = 1; i < config->argc; i++)
+		line[words + i - 1] = config->argv[i];
+	return line;
+}
+
 static int run_program(struct engine *engine)
 {
-	char **argv = terminated(engine->config->argv, engine->config->argc);
+	char **argv = command_line(engine->config);
 	char **env = terminated(engine->config->env, engine->config->envc);
 	int error = argv && env ? spawn(engine, argv, env) : -ENOMEM;
 
@@ -210,15 +236,22 @@ static int run_program(struct engine *engine)
 	return error;
 }
 
+static void process_halt(struct engine *engine)
+{
+	if (!engine->thread_started)
+		return;
+	atomic_store(&engine->halting, true);
+	/* Of a child that has ended already the descriptor still means that child. */
+	syscall(SYS_pidfd_send_signal, engine->pidfd, SIGKILL, NULL, 0);
+	pthread_join(engine->thread, NULL);
+	engine->thread_started = false;
+}
+
 static void process_destroy(struct engine *engine)
 {
 	if (!engine)
 		return;
-	if (engine->thread_started) {
-		/* Of a child that has ended already the descriptor still means that child. */
-		syscall(SYS_pidfd_send_signal, engine->pidfd, SIGKILL, NULL, 0);
-		pthread_join(engine->thread, NULL);
-	}
+	process_halt(engine);
 	if (engine->pidfd >= 0)
 		close(engine->pidfd);
 	if (engine->boot_fd >= 0)
@@ -246,7 +279,7 @@ static int process_start(const struct engine_config *config, struct engine **ret
 		process_destroy(engine);
 		return log_sentence(ret_error, error_len, -error,
 			"cannot run %s as a process: %s; check that it is executable",
-			config->image_path, strerror(-error));
+			config->wrap ? config->wrap[0] : config->image_path, strerror(-error));
 	}
 	*ret_engine = engine;
 	return 0;
@@ -270,6 +303,7 @@ const struct engine_ops engine_process = {
 	.name = "process",
 	.start = process_start,
 	.map_ring = process_map_ring,
+	.halt = process_halt,
 	.destroy = process_destroy,
 	.stats = process_stats,
 };

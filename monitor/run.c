@@ -18,11 +18,11 @@
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 
-#define ARENA_LEN	      (2ull << 30) /* bytes, sparse: 16,384 rings of 128 KiB */
-#define ARENA_SLOTS	      BELL_SLOTS
+#define ARENA_LEN             (2ull << 30) /* bytes, sparse: 16,384 rings of 128 KiB */
+#define ARENA_SLOTS           BELL_SLOTS
 #define CONTROL_RING_CAPACITY 65536u /* bytes, each way */
-#define DRAIN_MS	      5000u  /* for what a guest wrote before it ended */
-#define SIGNAL_STATUS	      128    /* plus the signal: a shell's habit */
+#define DRAIN_MS              5000u  /* for what a guest wrote before it ended */
+#define SIGNAL_STATUS         128    /* plus the signal: a shell's habit */
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 #define STOP_SIGNALS (sizeof(stop_signals) / sizeof(stop_signals[0]))
@@ -34,6 +34,7 @@ struct run {
 
 	struct choice choice;
 	char **mounts; /* "ro:/dir", one for each of config->grants.mount */
+	char **wrap;   /* config->wrap and choice.path; NULL: none */
 	struct arena *arena;
 	struct arena_ring control_ring[2];
 	int doorbell_fd, interrupt_fd;
@@ -41,9 +42,9 @@ struct run {
 	struct event_base *base;
 	struct event *on_signal[STOP_SIGNALS];
 	struct event *on_end;
-	int end_fd;		 /* eventfd: the guest has ended */
+	int end_fd;              /* eventfd: the guest has ended */
 	atomic_int guest_status; /* written before end_fd */
-	int signal;		 /* that stopped the run; 0: none */
+	int signal;              /* that stopped the run; 0: none */
 
 	struct engine_config engine_config;
 	struct engine *engine;
@@ -85,6 +86,24 @@ static int make_mounts(struct run *run)
 			return cannot(run, ENOMEM, "list the mounts", "free some memory");
 		}
 	}
+	return 0;
+}
+
+/* config->wrap with the image's path behind it. */
+static int make_wrap(struct run *run)
+{
+	char *const *word = run->config->wrap;
+	size_t count = 0;
+
+	if (word == NULL)
+		return 0;
+	while (word[count] != NULL)
+		count++;
+	run->wrap = calloc(count + 2, sizeof(*run->wrap));
+	if (run->wrap == NULL)
+		return cannot(run, ENOMEM, "keep the command of --wrap", "free some memory");
+	memcpy(run->wrap, word, count * sizeof(*word));
+	run->wrap[count] = run->choice.path;
 	return 0;
 }
 
@@ -157,6 +176,8 @@ static int prepare(struct run *run)
 	if (!error)
 		error = make_mounts(run);
 	if (!error)
+		error = make_wrap(run);
+	if (!error)
 		error = make_memory(run);
 	if (!error)
 		error = make_doorbells(run);
@@ -204,6 +225,7 @@ static int start_guest(struct run *run)
 		.memory = config->memory,
 		.argc = config->argc,
 		.argv = config->argv,
+		.wrap = run->wrap,
 		.envc = config->envc,
 		.env = config->env,
 		.mountc = (int)config->grants.mount_count,
@@ -249,11 +271,13 @@ static void copy_engine_stats(const struct run *run)
 }
 
 /*
- * The loop first: it uses the engine, and what a guest that has ended wrote still has to
- * leave. After a signal nobody waits for that.
+ * The loop before the engine, which it uses; and what a guest that has ended wrote still has to
+ * leave. After a signal nobody waits for that, and the guest is not to see its streams go.
  */
 static int stop(struct run *run)
 {
+	if (run->signal != 0)
+		run->choice.ops->halt(run->engine);
 	loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
 	run->loop = NULL;
 	copy_engine_stats(run);
@@ -283,6 +307,7 @@ static void clean_up(struct run *run)
 	for (size_t i = 0; run->mounts != NULL && run->mounts[i] != NULL; i++)
 		free(run->mounts[i]);
 	free(run->mounts);
+	free(run->wrap);
 	choice_free(&run->choice);
 }
 

@@ -16,7 +16,7 @@
 
 #include "control/control.h"
 #include "monitor/arena.h"
-#include "protocol/open.h"
+#include "protocol/fs.h"
 
 struct loop;
 struct stream;
@@ -41,7 +41,7 @@ extern const struct protocol_ops fs_protocol;          /* fs.c */
 extern const struct protocol_ops tcp_listen_protocol;  /* tcp_listen.c */
 extern const struct protocol_ops tcp_connect_protocol; /* tcp_connect.c */
 
-#define STREAM_OPEN_PAYLOAD_MAX 512u /* bytes of an opening payload, either way */
+#define STREAM_OPEN_PAYLOAD_MAX (2u + FS_PATH_MAX) /* bytes of an opening payload: Mount's is the longest */
 
 enum stream_state {
 	STREAM_FREE,

@@ -306,7 +306,7 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		stream_refuse(stream, EACCES);
 		return;
 	}
-	int result = listen_socket(&wanted, &fd);
+	int result = wanted.flags & ~TCP_LISTEN_KNOWN ? -EINVAL : listen_socket(&wanted, &fd);
 	if (result == 0) {
 		result = listener_create(stream, fd);
 		if (result < 0)

@@ -302,12 +302,18 @@ static void stop_thread(struct engine *engine)
 	}
 }
 
+static void vm_halt(struct engine *engine)
+{
+	if (engine->thread_started)
+		stop_thread(engine);
+	engine->thread_started = false;
+}
+
 static void vm_destroy(struct engine *engine)
 {
 	if (!engine)
 		return;
-	if (engine->thread_started)
-		stop_thread(engine);
+	vm_halt(engine);
 	if (engine->run)
 		munmap(engine->run, engine->run_len);
 	if (engine->vcpu_fd >= 0)
@@ -332,6 +338,7 @@ const struct engine_ops engine_kvm = {
 	.name = "kvm",
 	.start = vm_start,
 	.map_ring = vm_map_ring,
+	.halt = vm_halt,
 	.destroy = vm_destroy,
 	.stats = vm_stats,
 };

@@ -17,8 +17,8 @@ struct worker_pool {
 	struct worker_job **last; /* where the next job is linked */
 	bool stopping;
 
-	unsigned in_flight;  /* I/O thread only */
-	unsigned threads;    /* that were started; written before and after they run */
+	unsigned in_flight; /* I/O thread only */
+	unsigned threads;   /* that were started; written before and after they run */
 	pthread_t thread[];
 };
 

@@ -33,6 +33,7 @@ struct tcp_endpoint {
 
 enum tcp_listen_flag {
 	TCP_LISTEN_V6ONLY = 1u << 0, /* an IPv6 listener takes no IPv4 connections */
+	TCP_LISTEN_KNOWN = (1u << 1) - 1, /* any other bit is refused with EINVAL */
 };
 
 struct tcp_listen {            /* payload of Open */

@@ -184,6 +184,8 @@ int fiber_suspend(deadline until)
 {
 	struct fiber *self = running_fiber();
 
+	if (until == NO_WAIT)
+		return -ETIMEDOUT;
 	self->state = FIBER_WAITING;
 	self->timed_out = false;
 	self->until = until;
@@ -203,6 +205,8 @@ void fiber_wake(struct fiber *fiber)
 
 void fiber_sleep(deadline until)
 {
+	if (until == NO_WAIT)
+		fiber_yield();
 	while (fiber_suspend(until) == 0)
 		;
 }

@@ -46,7 +46,7 @@ struct fiber {
 /* The fiber that runs; NULL in the scheduler. */
 struct fiber *fiber_current(void);
 
-/* Suspends the caller until fiber_wake or the deadline: 0 or -ETIMEDOUT. Wakes without a cause are allowed:
+/* Suspends the caller until fiber_wake or the deadline (NO_WAIT: not at all): 0 or -ETIMEDOUT. Wakes without a cause are allowed:
  * callers look again. */
 int fiber_suspend(deadline until);
 

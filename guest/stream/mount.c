@@ -20,6 +20,7 @@ static struct {
 	struct mount *mount;
 	uint32_t count;
 	bool read;
+	struct mount ungranted;      /* stands for all that no mount covers */
 } mounts;
 
 /* One entry of boot_info.mounts: "ro:/dir" or "rw:/dir". */
@@ -73,6 +74,21 @@ static struct mount *find_mount(const char *plain)
 	return best;
 }
 
+/*
+ * What no mount covers is asked for all the same, by its top directory: the monitor
+ * refuses it with EACCES, and tells its user which option would have granted it.
+ */
+static struct mount *ungranted_mount(const char *plain)
+{
+	struct mount *mount = &mounts.ungranted;
+
+	mount->len = 1 + strcspn(plain + 1, "/");
+	memcpy(mount->directory, plain, mount->len);
+	mount->directory[mount->len] = 0;
+	mount->granted = mount->directory;
+	return mount;
+}
+
 int mount_resolve(const char *path, struct mount_path *ret_path)
 {
 	int error = path_normalize(path, ret_path->plain, &ret_path->directory);
@@ -81,7 +97,7 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 		return error;
 	ret_path->mount = find_mount(ret_path->plain);
 	if (!ret_path->mount)
-		return -ENOENT;
+		ret_path->mount = ungranted_mount(ret_path->plain);
 	ret_path->relative = ret_path->plain + ret_path->mount->len;
 	if (*ret_path->relative == '/')
 		ret_path->relative++;

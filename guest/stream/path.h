@@ -25,7 +25,7 @@ struct mount_path {
 	char plain[FS_PATH_MAX + 1];
 };
 
-/* 0, -ENOENT when no mount has it, or as path_normalize. */
+/* 0, or as path_normalize. A path that no mount has gets one that the monitor refuses: EACCES at its first use. */
 int mount_resolve(const char *path, struct mount_path *ret_path);
 
 /* The guest directory of the mount, exactly as the monitor granted it. */

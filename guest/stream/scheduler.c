@@ -61,6 +61,11 @@ static void run_fibers(void)
 			since_ring = 0;
 		}
 	}
+}
+
+/* Before the guest waits: nothing that moved is kept from the monitor. Hooks move bytes too. */
+static void settle(void)
+{
 	stream_flush_all();
 	ring_monitor();
 }
@@ -147,6 +152,7 @@ _Noreturn void scheduler_run(void)
 	while (!scheduler.exiting) {
 		run_fibers();
 		hear_bell();
+		settle();
 		timer_expire(platform_clock_ns());
 		if (!fiber_any_runnable() && !scheduler.exiting)
 			idle();

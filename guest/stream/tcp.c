@@ -245,7 +245,7 @@ int tcp_serve(struct listener *listener,
 			error = start_connection(stream, &form);
 		if (is_shortage(error))
 			fiber_sleep(in_milliseconds(RETRY_MS));
-		else if (error && error != -ECONNABORTED)
+		else if (error)
 			return error;
 	}
 }

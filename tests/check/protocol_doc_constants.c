@@ -1,0 +1,94 @@
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control.h"
+#include "protocol/fs.h"
+#include "protocol/tcp.h"
+#include "tests/check/protocol_doc.h"
+
+struct constant {
+	const char *name;
+	uint64_t value;
+};
+
+#define CONSTANT(name)                                                                             \
+	{                                                                                          \
+#name, (name)                                                                      \
+	}
+
+static const struct constant constants[] = {
+	CONSTANT(PROTOCOL_FS),
+	CONSTANT(PROTOCOL_TCP_LISTEN),
+	CONSTANT(PROTOCOL_TCP_CONNECT),
+	CONSTANT(FRAME_HEADER_LEN),
+	CONSTANT(FRAME_LEN_MAX),
+	CONSTANT(FRAME_REPLY),
+	CONSTANT(FRAME_MORE),
+	CONSTANT(CONTROL_MAGIC),
+	CONSTANT(CONTROL_VERSION_MAJOR),
+	CONSTANT(CONTROL_VERSION_MINOR),
+	CONSTANT(PROTOCOL_VERSION),
+	CONSTANT(STREAM_UNSUPPORTED),
+	CONSTANT(STREAM_FIRST),
+	CONSTANT(FS_MOUNTED_WRITABLE),
+	CONSTANT(FS_PATH_MAX),
+	CONSTANT(FS_NAME_MAX),
+	CONSTANT(FS_HANDLES_MAX),
+	CONSTANT(FS_OPEN_READ),
+	CONSTANT(FS_OPEN_WRITE),
+	CONSTANT(FS_OPEN_CREATE),
+	CONSTANT(FS_OPEN_EXCLUSIVE),
+	CONSTANT(FS_OPEN_TRUNCATE),
+	CONSTANT(FS_OPEN_APPEND),
+	CONSTANT(FS_OPEN_DIRECTORY),
+	CONSTANT(FS_OPEN_NOFOLLOW),
+	CONSTANT(FS_OPEN_KNOWN),
+	CONSTANT(FS_STAT_NOFOLLOW),
+	CONSTANT(FS_STAT_HANDLE),
+	CONSTANT(FS_ENTRY_HEADER_LEN),
+	CONSTANT(FS_UNLINK_DIRECTORY),
+	CONSTANT(FS_SYNC_DATA),
+	CONSTANT(TCP_NAME),
+	CONSTANT(TCP_IPV4),
+	CONSTANT(TCP_IPV6),
+	CONSTANT(TCP_LISTEN_V6ONLY),
+	CONSTANT(TCP_HOST_MAX),
+};
+#define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
+
+static void check_constant(struct document *document, int line, bool seen[CONSTANT_COUNT])
+{
+	struct document_row row;
+
+	document_row(document, line, &row);
+	for (unsigned i = 0; i < CONSTANT_COUNT; i++) {
+		if (strcmp(row.cell[0], constants[i].name) != 0)
+			continue;
+		if (seen[i])
+			document_complain(document, line, "%s for the second time", row.cell[0]);
+		if (strtoull(row.cell[1], NULL, 0) != constants[i].value)
+			document_complain(document, line, "%s is %llu in the code", row.cell[0],
+				(unsigned long long)constants[i].value);
+		seen[i] = true;
+		return;
+	}
+	document_complain(document, line, "the code has no %s", row.cell[0]);
+}
+
+void check_constants(struct document *document)
+{
+	bool seen[CONSTANT_COUNT] = {false};
+	struct document_row row;
+
+	for (int line = 0; line < document->line_count; line++) {
+		if (!document_table(document, line, "constant|value|meaning"))
+			continue;
+		for (int i = line + 2; document_row(document, i, &row); i++)
+			check_constant(document, i, seen);
+	}
+	for (unsigned i = 0; i < CONSTANT_COUNT; i++) {
+		if (!seen[i])
+			document_complain(document, -1, "no row for %s", constants[i].name);
+	}
+}

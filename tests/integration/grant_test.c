@@ -1,0 +1,135 @@
+/* Without an option that grants it nothing is reachable, and the log says which option would. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/client.h"
+#include "tests/lib/integration.h"
+#include "tests/lib/peer.h"
+#include "tests/lib/scratch.h"
+
+#define WAIT_MS 20000
+
+/* What the guest reach gets: 0 or an errno. */
+static int reach(struct command *ret_monitor, const char *const *options, const char *what,
+	const char *target)
+{
+	int result = -1;
+
+	expect_equal(guest_run(ret_monitor, options, "reach", WORDS(what, target), WAIT_MS), 0);
+	char *out = file_text(ret_monitor->out, NULL);
+	char *colon = strrchr(out, ':');
+	if (colon == NULL || sscanf(colon, ": %d", &result) != 1)
+		ck_abort_msg("reach says '%s'", out);
+	free(out);
+	return result;
+}
+
+static void expect_denied(const char *const *options, const char *what, const char *target,
+	const char *option)
+{
+	struct command monitor;
+	int result = reach(&monitor, options, what, target);
+
+	if (result != EACCES)
+		ck_abort_msg("%s %s: %d", what, target, result);
+	command_expect_error(&monitor, option);
+}
+
+static void expect_granted(const char *const *options, const char *what, const char *target)
+{
+	struct command monitor;
+	int result = reach(&monitor, options, what, target);
+
+	if (result != 0)
+		ck_abort_msg("%s %s: %d\n%s", what, target, result, file_text(monitor.err, NULL));
+}
+
+START_TEST(listen_grants)
+{
+	char port[32], other[32];
+	unsigned number = free_port();
+
+	snprintf(port, sizeof(port), "127.0.0.1:%u", number);
+	snprintf(other, sizeof(other), "127.0.0.1:%u", free_port());
+	expect_denied(NO_WORDS, "listen", port, "--listen");
+	expect_denied(NO_WORDS, "listen", ANY_PORT, "--listen");
+	expect_denied(WORDS("--listen", other), "listen", port, "--listen");
+	expect_denied(WORDS("--listen", other), "listen", ANY_PORT, "--listen");
+	expect_denied(WORDS("--connect", port), "listen", port, "--listen");
+	expect_denied(WORDS("--listen", "127.0.0.1:0"), "listen", "0.0.0.0:0", "--listen");
+	expect_granted(WORDS("--listen", port), "listen", port);
+	expect_granted(WORDS("--listen", ANY_PORT), "listen", ANY_PORT);
+	expect_granted(WORDS("--listen", other, "--listen", port), "listen", port);
+}
+END_TEST
+
+START_TEST(connect_grants)
+{
+	struct peer server = {.serve = peer_echo};
+	char address[32], name[32], mapped[48];
+
+	peer_start(&server);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
+	snprintf(name, sizeof(name), "localhost:%u", server.port);
+	snprintf(mapped, sizeof(mapped), "[::ffff:127.0.0.1]:%u", server.port);
+	expect_denied(NO_WORDS, "connect", address, "--connect");
+	expect_denied(NO_WORDS, "connect", name, "--connect");
+	expect_denied(NO_WORDS, "connect", mapped, "--connect");
+	expect_denied(WORDS("--connect", "127.0.0.1:1"), "connect", address, "--connect");
+	expect_denied(WORDS("--connect", "127.0.0.2:0"), "connect", address, "--connect");
+	expect_denied(WORDS("--connect", name), "connect", address, "--connect");
+	expect_denied(WORDS("--connect", address), "connect", name, "--connect");
+	expect_denied(WORDS("--listen", ANY_PORT), "connect", address, "--connect");
+	expect_granted(WORDS("--connect", address), "connect", address);
+	expect_granted(WORDS("--connect", address), "connect", mapped);
+	expect_granted(WORDS("--connect", "127.0.0.1:0"), "connect", address);
+	expect_granted(WORDS("--connect", name), "connect", name);
+	peer_stop(&server);
+}
+END_TEST
+
+START_TEST(mount_grants)
+{
+	char *root = scratch_subdir("granted"), *file = scratch_path("granted/file");
+	char *read_only, *writable;
+
+	file_write(file, "x", 1);
+	if (asprintf(&read_only, "%s:/data", root) < 0 || asprintf(&writable, "%s:/data:rw", root) < 0)
+		abort();
+	expect_denied(NO_WORDS, "read", "/data/file", "--mount");
+	expect_denied(NO_WORDS, "read", file, "--mount");
+	expect_denied(WORDS("--mount", read_only), "read", "/other/file", "--mount");
+	expect_denied(WORDS("--mount", read_only), "read", file, "--mount");
+	expect_granted(WORDS("--mount", read_only), "read", "/data/file");
+	expect_granted(WORDS("--mount", writable), "write", "/data/new");
+
+	struct command monitor;
+	expect_equal(reach(&monitor, WORDS("--mount", read_only), "write", "/data/file"), EROFS);
+}
+END_TEST
+
+/* A guest that has no grant leaves no trace on the network either. */
+START_TEST(nothing_listens)
+{
+	struct command monitor;
+	uint16_t port = free_port();
+	char address[32];
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	guest_run(&monitor, NO_WORDS, "echo", WORDS(address), WAIT_MS);
+	expect(monitor.status != 0);
+	expect_no_listener(port);
+	command_expect_error(&monitor, "--listen");
+}
+END_TEST
+
+static const struct integration_test tests[] = {
+	{&listen_grants, 60},
+	{&connect_grants, 60},
+	{&mount_grants, 60},
+	{&nothing_listens, 30},
+};
+
+INTEGRATION_MAIN("grant", tests, NULL)

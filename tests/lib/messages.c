@@ -1,0 +1,104 @@
+#include "tests/lib/messages.h"
+
+#include <string.h>
+
+#include "control/control.h"
+#include "protocol/fs.h"
+#include "protocol/open.h"
+#include "protocol/tcp.h"
+
+static const struct wire_field header_fields[] = {
+	WIRE_FIELD_U32(struct frame, length),
+	WIRE_FIELD_U16(struct frame, type),
+	WIRE_FIELD_U16(struct frame, flags),
+	WIRE_FIELD_U32(struct frame, request_id),
+	WIRE_FIELD_U32(struct frame, error),
+};
+
+static const struct wire_field endpoint_fields[] = {
+	WIRE_FIELD_U16(struct tcp_endpoint, family),
+	WIRE_FIELD_U16(struct tcp_endpoint, port),
+	WIRE_FIELD_U32(struct tcp_endpoint, scope),
+	WIRE_FIELD_FIXED(struct tcp_endpoint, addr),
+};
+
+static const struct wire_message header = WIRE_MESSAGE("Header", 0, header_fields, struct frame);
+static const struct wire_message endpoint =
+	WIRE_MESSAGE("Endpoint", 0, endpoint_fields, struct tcp_endpoint);
+
+#define STRUCTURE(name, message)                                                                   \
+	{                                                                                          \
+		MESSAGE_STRUCTURE, (name), (message), false                                        \
+	}
+#define PAYLOAD(name, message)                                                                     \
+	{                                                                                          \
+		MESSAGE_PAYLOAD, (name), (message), false                                          \
+	}
+#define FRAME(name, message)                                                                       \
+	{                                                                                          \
+		MESSAGE_FRAME, (name), (message), false                                            \
+	}
+#define FRAME_OF(name, message)                                                                    \
+	{                                                                                          \
+		MESSAGE_FRAME, (name), (message), true                                             \
+	}
+#define FS(table, type) (&fs_##table[(type)-STREAM_FIRST])
+
+const struct message_row message_rows[] = {
+	STRUCTURE("Header", &header),
+	FRAME("Unsupported", &control_messages[CONTROL_UNSUPPORTED]),
+	FRAME("Hello", &control_messages[CONTROL_HELLO]),
+	FRAME("NewStreamRequest", &control_messages[CONTROL_NEW_STREAM]),
+	FRAME("DataStreamInfo", &control_messages[CONTROL_STREAM_INFO]),
+	FRAME("StreamError", &control_messages[CONTROL_STREAM_ERROR]),
+	FRAME("CloseStream", &control_messages[CONTROL_CLOSE_STREAM]),
+	FRAME("Open", &stream_open_message),
+	FRAME("Opened", &stream_opened_message),
+	PAYLOAD("Mount", &fs_mount_message),
+	PAYLOAD("Mounted", &fs_mounted_message),
+	STRUCTURE("Attributes", &fs_attributes_message),
+	FRAME("OpenFile", FS(requests, FS_OPEN)),
+	FRAME("OpenFileReply", FS(replies, FS_OPEN)),
+	FRAME("CloseFile", FS(requests, FS_CLOSE)),
+	FRAME("CloseFileReply", FS(replies, FS_CLOSE)),
+	FRAME("Read", FS(requests, FS_READ)),
+	FRAME("ReadReply", FS(replies, FS_READ)),
+	FRAME("Write", FS(requests, FS_WRITE)),
+	FRAME("WriteReply", FS(replies, FS_WRITE)),
+	FRAME("ReadFile", FS(requests, FS_READ_FILE)),
+	FRAME_OF("ReadFileReply", FS(replies, FS_READ_FILE)),
+	FRAME("ReadFileData", &fs_data_message),
+	FRAME("Stat", FS(requests, FS_STAT)),
+	FRAME_OF("StatReply", FS(replies, FS_STAT)),
+	FRAME("List", FS(requests, FS_LIST)),
+	FRAME("ListReply", FS(replies, FS_LIST)),
+	STRUCTURE("Entry", &fs_entry_message),
+	FRAME("MakeDirectory", FS(requests, FS_MKDIR)),
+	FRAME("MakeDirectoryReply", FS(replies, FS_MKDIR)),
+	FRAME("Unlink", FS(requests, FS_UNLINK)),
+	FRAME("UnlinkReply", FS(replies, FS_UNLINK)),
+	FRAME("Rename", FS(requests, FS_RENAME)),
+	FRAME("RenameReply", FS(replies, FS_RENAME)),
+	FRAME("Sync", FS(requests, FS_SYNC)),
+	FRAME("SyncReply", FS(replies, FS_SYNC)),
+	STRUCTURE("Endpoint", &endpoint),
+	PAYLOAD("Listen", &tcp_listen_message),
+	PAYLOAD("Listening", &tcp_listening_message),
+	FRAME("Accept", &tcp_accept_message),
+	FRAME("IncomingConnection", &tcp_incoming_message),
+	PAYLOAD("Connect", &tcp_connect_message),
+	PAYLOAD("Connected", &tcp_connected_message),
+};
+
+#define ROW_COUNT (sizeof(message_rows) / sizeof(message_rows[0]))
+
+const unsigned message_row_count = ROW_COUNT;
+
+const struct message_row *message_row_find(const char *name)
+{
+	for (unsigned i = 0; i < ROW_COUNT; i++) {
+		if (strcmp(message_rows[i].name, name) == 0)
+			return &message_rows[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,173 @@
+/* The arena: layout, rings mapped twice, reuse, exhaustion. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "monitor/arena.h"
+#include "tests/lib/suite.h"
+
+#define LEN   (4u << 20)
+#define SLOTS 100
+
+static struct arena *arena;
+
+static void setup(void)
+{
+	expect_equal(arena_create(&arena, LEN, SLOTS), 0);
+}
+
+static void teardown(void)
+{
+	arena_destroy(arena);
+}
+
+static struct arena_ring take(uint64_t capacity, bool expect_fresh)
+{
+	struct arena_ring ring;
+	bool fresh;
+
+	expect_equal(arena_take_ring(arena, capacity, &ring, &fresh), 0);
+	expect_equal(fresh, expect_fresh);
+	expect_equal(ring.capacity, capacity);
+	return ring;
+}
+
+START_TEST(parts_do_not_overlap)
+{
+	uint64_t last = arena_pipe_offset(arena, SLOTS - 1) + sizeof(struct pipe_shared);
+
+	ck_assert_uint_eq(arena_bell_offset(arena, PIPE_GUEST), 0);
+	ck_assert_uint_eq(arena_bell_offset(arena, PIPE_HOST), 4096);
+	ck_assert_uint_eq(arena_pipe_offset(arena, 0), 8192);
+	ck_assert_uint_eq(arena_pipe_offset(arena, 1), 8192 + 512);
+	ck_assert_uint_ge(arena_rings_offset(arena), last);
+	ck_assert_uint_eq(arena_rings_offset(arena) % 4096, 0);
+	ck_assert_uint_eq(take(4096, true).offset, arena_rings_offset(arena));
+	ck_assert_uint_eq(arena_len(arena), LEN);
+	ck_assert_uint_eq(arena_slots(arena), SLOTS);
+	ck_assert_ptr_eq((unsigned char *)arena_pipe(arena, 3),
+		(unsigned char *)arena_bell(arena, PIPE_GUEST) + arena_pipe_offset(arena, 3));
+}
+END_TEST
+
+START_TEST(ring_is_mapped_twice)
+{
+	struct arena_ring a = take(65536, true), b = take(4096, true), c = take(1 << 20, true);
+	const struct arena_ring *ring[] = {&a, &b, &c};
+	unsigned char byte;
+
+	for (int i = 0; i < 3; i++) {
+		for (uint64_t at = 0; at < ring[i]->capacity; at += 509) {
+			ck_assert_uint_eq(ring[i]->data[at], 0);
+			ring[i]->data[at] = (unsigned char)(at + i + 1);
+			ck_assert_uint_eq(
+				ring[i]->data[ring[i]->capacity + at], (unsigned char)(at + i + 1));
+		}
+		ring[i]->data[ring[i]->capacity] = 0xa5; /* byte 0 */
+		ck_assert_int_eq(pread(arena_fd(arena), &byte, 1, (off_t)ring[i]->offset), 1);
+		ck_assert_uint_eq(byte, 0xa5);
+	}
+	ck_assert_uint_ge(b.offset, a.offset + a.capacity);
+	ck_assert_uint_ge(c.offset, b.offset + b.capacity);
+}
+END_TEST
+
+START_TEST(last_ring_given_is_first_taken)
+{
+	struct arena_ring a = take(8192, true), b = take(8192, true);
+
+	arena_give_ring(arena, &a);
+	arena_give_ring(arena, &b);
+	take(4096, true); /* of another size */
+	ck_assert_uint_eq(take(8192, false).offset, b.offset);
+	ck_assert_uint_eq(take(8192, false).offset, a.offset);
+	take(8192, true);
+}
+END_TEST
+
+START_TEST(full_arena_refuses)
+{
+	struct arena_ring ring, held = {0};
+	bool fresh;
+	int count = 0;
+
+	while (arena_take_ring(arena, 65536, &ring, &fresh) == 0) {
+		held = ring;
+		count++;
+	}
+	ck_assert_int_eq(count, (LEN - arena_rings_offset(arena)) / 65536);
+	ck_assert_int_eq(arena_take_ring(arena, 65536, &ring, &fresh), -ENOMEM);
+	arena_give_ring(arena, &held);
+	ck_assert_uint_eq(take(65536, false).offset, held.offset);
+	ck_assert_int_eq(arena_take_ring(arena, RING_CAPACITY_MAX, &ring, &fresh), -ENOMEM);
+}
+END_TEST
+
+START_TEST(bad_sizes_are_refused)
+{
+	const uint64_t bad[] = {
+		0, 1, 4095, 4097, 12288, 2 * (uint64_t)RING_CAPACITY_MAX, UINT64_MAX};
+	struct arena *other;
+	struct arena_ring ring;
+	bool fresh;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(arena_take_ring(arena, bad[i], &ring, &fresh), -EINVAL);
+	ck_assert_int_eq(arena_create(&other, LEN, 0), -EINVAL);
+	ck_assert_int_eq(arena_create(&other, LEN, BELL_SLOTS + 1), -EINVAL);
+	ck_assert_int_eq(arena_create(&other, 4096, 1), -EINVAL);
+	ck_assert_int_eq(arena_create(&other, LEN + 1, 1), -EINVAL);
+	ck_assert_int_eq(arena_create(&other, UINT64_MAX - 4095, 1), -EINVAL);
+}
+END_TEST
+
+/* A hosted guest has the descriptor: shrinking the file would make the monitor fault. */
+START_TEST(size_is_sealed)
+{
+	ck_assert_int_lt(ftruncate(arena_fd(arena), 4096), 0);
+	ck_assert_int_lt(ftruncate(arena_fd(arena), 2 * LEN), 0);
+}
+END_TEST
+
+static int count_mappings(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	int count = 0;
+
+	ck_assert_ptr_nonnull(maps);
+	while (fgets(line, sizeof(line), maps))
+		count += strstr(line, "ferrule-arena") != NULL;
+	fclose(maps);
+	return count;
+}
+
+/* vm.max_map_count is 65,530, and two rings each for 10,000 streams have to fit. */
+START_TEST(a_ring_costs_one_mapping)
+{
+	int before = count_mappings();
+
+	for (int i = 0; i < 100; i++)
+		take(i % 2 ? 4096 : 8192, true);
+	ck_assert_int_le(count_mappings() - before, 101);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("arena");
+	TCase *tcase = tcase_create("arena");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, parts_do_not_overlap);
+	tcase_add_test(tcase, ring_is_mapped_twice);
+	tcase_add_test(tcase, last_ring_given_is_first_taken);
+	tcase_add_test(tcase, full_arena_refuses);
+	tcase_add_test(tcase, bad_sizes_are_refused);
+	tcase_add_test(tcase, size_is_sealed);
+	tcase_add_test(tcase, a_ring_costs_one_mapping);
+	suite_add_tcase(suite, tcase);
+	return suite_run(suite);
+}

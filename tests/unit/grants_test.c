@@ -1,0 +1,393 @@
+/* What the command line grants, and that nothing else is reachable. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/grants.h"
+#include "monitor/log.h"
+#include "monitor/stats.h"
+#include "tests/lib/suite.h"
+
+static struct grants grants;
+static char error_text[512];
+static char directory[] = "/tmp/ferrule-grants-XXXXXX";
+
+static void setup(void)
+{
+	grants = (struct grants){0};
+	error_text[0] = '\0';
+}
+
+static void teardown(void)
+{
+	grants_free(&grants);
+}
+
+static void setup_directory(void)
+{
+	setup();
+	strcpy(directory + strlen(directory) - 6, "XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+}
+
+static void teardown_directory(void)
+{
+	teardown();
+	rmdir(directory);
+}
+
+#define LISTEN(value)  grants_add_listen(&grants, value, error_text, sizeof(error_text))
+#define CONNECT(value) grants_add_connect(&grants, value, error_text, sizeof(error_text))
+#define MOUNT(value)   grants_add_mount(&grants, value, error_text, sizeof(error_text))
+
+/* "127.0.0.1", 80 and so on, as it comes from the guest. */
+static struct tcp_endpoint endpoint(const char *address, uint16_t port)
+{
+	struct tcp_endpoint ret = {.port = port};
+
+	ret.family = strchr(address, ':') != NULL ? TCP_IPV6 : TCP_IPV4;
+	ck_assert_int_eq(
+		inet_pton(ret.family == TCP_IPV6 ? AF_INET6 : AF_INET, address, ret.addr), 1);
+	return ret;
+}
+
+static bool may_listen(const char *address, uint16_t port)
+{
+	struct tcp_endpoint local = endpoint(address, port);
+	return grants_may_listen(&grants, &local);
+}
+
+static bool may_connect(const char *address, uint16_t port)
+{
+	struct tcp_endpoint remote = endpoint(address, port);
+	return grants_may_connect(&grants, &remote, NULL, 0);
+}
+
+static bool may_connect_name(const char *name, uint16_t port)
+{
+	struct tcp_endpoint remote = {.family = TCP_NAME, .port = port};
+	return grants_may_connect(&grants, &remote, name, strlen(name));
+}
+
+START_TEST(without_a_grant_nothing_is_reachable)
+{
+	ck_assert(!may_listen("127.0.0.1", 80));
+	ck_assert(!may_listen("0.0.0.0", 0));
+	ck_assert(!may_connect("127.0.0.1", 80));
+	ck_assert(!may_connect("::1", 80));
+	ck_assert(!may_connect_name("localhost", 80));
+	ck_assert(!may_connect_name("", 0));
+	ck_assert_ptr_null(grants_mount(&grants, "/", 1));
+}
+END_TEST
+
+START_TEST(listen_is_one_address_and_port)
+{
+	ck_assert_int_eq(LISTEN("127.0.0.1:8080"), 0);
+	ck_assert(may_listen("127.0.0.1", 8080));
+	ck_assert(!may_listen("127.0.0.1", 8081));
+	ck_assert(!may_listen("127.0.0.1", 0));
+	ck_assert(!may_listen("127.0.0.2", 8080));
+	ck_assert(!may_listen("0.0.0.0", 8080));
+	ck_assert(!may_listen("::", 8080));
+	ck_assert(!may_connect("127.0.0.1", 8080));
+}
+END_TEST
+
+START_TEST(unspecified_address_covers_its_family)
+{
+	ck_assert_int_eq(LISTEN("0.0.0.0:80"), 0);
+	ck_assert(may_listen("0.0.0.0", 80));
+	ck_assert(may_listen("192.0.2.1", 80));
+	ck_assert(!may_listen("::1", 80));
+	ck_assert(!may_listen("192.0.2.1", 81));
+	ck_assert_int_eq(LISTEN("[::]:81"), 0);
+	ck_assert(may_listen("::1", 81));
+	ck_assert(!may_listen("192.0.2.1", 81));
+}
+END_TEST
+
+START_TEST(port_0_covers_every_port)
+{
+	ck_assert_int_eq(LISTEN("[::1]:0"), 0);
+	ck_assert(may_listen("::1", 0));
+	ck_assert(may_listen("::1", 65535));
+	ck_assert(!may_listen("::2", 65535));
+}
+END_TEST
+
+START_TEST(ipv4_within_ipv6_is_ipv4)
+{
+	ck_assert_int_eq(CONNECT("[::]:80"), 0);
+	ck_assert(may_connect("2001:db8::1", 80));
+	ck_assert(!may_connect("::ffff:127.0.0.1", 80));
+	ck_assert_int_eq(CONNECT("192.0.2.1:80"), 0);
+	ck_assert(may_connect("::ffff:192.0.2.1", 80));
+	ck_assert_int_eq(CONNECT("[::ffff:192.0.2.2]:80"), 0);
+	ck_assert(may_connect("192.0.2.2", 80));
+}
+END_TEST
+
+START_TEST(names_are_granted_as_names)
+{
+	ck_assert_int_eq(CONNECT("Example.org:443"), 0);
+	ck_assert(may_connect_name("example.ORG", 443));
+	ck_assert(!may_connect_name("example.org", 80));
+	ck_assert(!may_connect_name("www.example.org", 443));
+	ck_assert(!may_connect_name("example.org.evil", 443));
+	ck_assert(!may_connect_name("example.or", 443));
+	ck_assert(!may_connect("192.0.2.1", 443));
+	/* A 0 byte must not hide the rest of a name. */
+	struct tcp_endpoint remote = {.family = TCP_NAME, .port = 443};
+	ck_assert(!grants_may_connect(&grants, &remote, "example.org\0x", 13));
+}
+END_TEST
+
+START_TEST(addresses_as_names_are_addresses)
+{
+	ck_assert_int_eq(CONNECT("192.0.2.1:80"), 0);
+	ck_assert_int_eq(CONNECT("[2001:db8::1]:80"), 0);
+	ck_assert(may_connect_name("192.0.2.1", 80));
+	ck_assert(may_connect_name("2001:db8::1", 80));
+	ck_assert(!may_connect_name("192.0.2.2", 80));
+	ck_assert(!may_connect_name("192.0.513", 80));
+	ck_assert(!may_connect_name("0xc0000201", 80));
+	ck_assert(!may_connect_name("localhost", 80));
+}
+END_TEST
+
+START_TEST(overlong_names_are_refused)
+{
+	char name[TCP_HOST_MAX + 2];
+	struct tcp_endpoint remote = {.family = TCP_NAME, .port = 1};
+
+	memset(name, 'a', sizeof(name));
+	ck_assert_int_eq(CONNECT("0.0.0.0:0"), 0);
+	ck_assert(!grants_may_connect(&grants, &remote, name, sizeof(name)));
+}
+END_TEST
+
+START_TEST(unknown_family_is_refused)
+{
+	struct tcp_endpoint odd = {.family = 7, .port = 80};
+
+	ck_assert_int_eq(CONNECT("0.0.0.0:0"), 0);
+	ck_assert_int_eq(LISTEN("0.0.0.0:0"), 0);
+	ck_assert(!grants_may_connect(&grants, &odd, NULL, 0));
+	ck_assert(!grants_may_listen(&grants, &odd));
+}
+END_TEST
+
+static const char *const bad_endpoints[] = {"", ":", "80", ":80", "127.0.0.1", "127.0.0.1:",
+	"127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:65536", "127.0.0.1:99999999999",
+	"127.0.0.1:http", "127.0.0.1:80x", "::1:80", "[::1]", "[::1]80", "[]:80", "[::g]:80",
+	"127.1:80", "256.0.0.1:80", "1.2.3.4.5:80", "0x7f000001:80", "*:80", "a b:80", "[::1]:80:90",
+	"http://example.org:80", "fe80::1%lo:80", "[fe80::1%no-such-interface]:80"};
+
+START_TEST(bad_endpoints_earn_a_sentence)
+{
+	const char *value = bad_endpoints[_i];
+
+	ck_assert_msg(LISTEN(value) < 0, "--listen %s was taken", value);
+	ck_assert_msg(strstr(error_text, "--listen '") == error_text, "'%s'", error_text);
+	ck_assert_msg(strstr(error_text, "; ") != NULL, "'%s'", error_text);
+	ck_assert_msg(CONNECT(value) < 0, "--connect %s was taken", value);
+	ck_assert_msg(strstr(error_text, "--connect '") == error_text, "'%s'", error_text);
+	ck_assert_msg(strstr(error_text, "; ") != NULL, "'%s'", error_text);
+	ck_assert_uint_eq(grants.listen_count + grants.connect_count, 0);
+}
+END_TEST
+
+START_TEST(listen_takes_no_names)
+{
+	ck_assert_int_lt(LISTEN("localhost:80"), 0);
+}
+END_TEST
+
+static int bound_socket(bool listening, uint16_t *ret_port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, len), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	if (listening)
+		ck_assert_int_eq(listen(fd, 1), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+START_TEST(port_in_use_is_said)
+{
+	char value[64];
+	uint16_t port;
+	int fd = bound_socket(true, &port);
+
+	snprintf(value, sizeof(value), "127.0.0.1:%u", port);
+	ck_assert_int_eq(LISTEN(value), 0);
+	ck_assert_int_lt(grants_probe_listen(&grants, error_text, sizeof(error_text)), 0);
+	ck_assert_ptr_nonnull(strstr(error_text, "is in use; "));
+	close(fd);
+	ck_assert_int_eq(grants_probe_listen(&grants, error_text, sizeof(error_text)), 0);
+	/* Twice: the probe itself leaves nothing behind. */
+	ck_assert_int_eq(grants_probe_listen(&grants, error_text, sizeof(error_text)), 0);
+}
+END_TEST
+
+START_TEST(address_of_another_machine_is_said)
+{
+	ck_assert_int_eq(LISTEN("192.0.2.1:0"), 0);
+	ck_assert_int_lt(grants_probe_listen(&grants, error_text, sizeof(error_text)), 0);
+	ck_assert_ptr_nonnull(strstr(error_text, "no interface has that address; "));
+}
+END_TEST
+
+static const struct {
+	const char *behind; /* the host directory */
+	const char *guest;  /* NULL: refused */
+	bool writable;
+} mounts[] = {
+	{":/www", "/www", false},
+	{":/www:ro", "/www", false},
+	{":/www:rw", "/www", true},
+	{":/", "/", false},
+	{":/:rw", "/", true},
+	{"://a//b/./c/", "/a/b/c", false},
+	{":/...", "/...", false},
+	{"", NULL, false},
+	{":", NULL, false},
+	{":rw", NULL, false},
+	{":www", NULL, false},
+	{":www:rw", NULL, false},
+	{":/www:", NULL, false},
+	{":/www:rx", NULL, false},
+	{":/www:rw:ro", NULL, false},
+	{":/www/..", NULL, false},
+	{":/../www", NULL, false},
+};
+
+START_TEST(mounts_are_read)
+{
+	char value[256];
+
+	snprintf(value, sizeof(value), "%s%s", directory, mounts[_i].behind);
+	int result = MOUNT(value);
+	if (mounts[_i].guest == NULL) {
+		ck_assert_msg(result < 0, "--mount %s was taken", value);
+		ck_assert_msg(strstr(error_text, "; ") != NULL, "'%s'", error_text);
+		ck_assert_uint_eq(grants.mount_count, 0);
+		return;
+	}
+	ck_assert_msg(result == 0, "%s", error_text);
+	ck_assert_uint_eq(grants.mount_count, 1);
+	ck_assert_str_eq(grants.mount[0].guest_path, mounts[_i].guest);
+	ck_assert_str_eq(grants.mount[0].host_path, directory);
+	ck_assert_int_eq(grants.mount[0].writable, mounts[_i].writable);
+	ck_assert_int_ge(grants.mount[0].fd, 0);
+}
+END_TEST
+
+START_TEST(mounts_are_found_by_their_path)
+{
+	char value[256];
+
+	snprintf(value, sizeof(value), "%s:/a", directory);
+	ck_assert_int_eq(MOUNT(value), 0);
+	snprintf(value, sizeof(value), "%s:/a/b:rw", directory);
+	ck_assert_int_eq(MOUNT(value), 0);
+	snprintf(value, sizeof(value), "%s:/a/", directory);
+	ck_assert_int_lt(MOUNT(value), 0);
+	ck_assert_ptr_nonnull(strstr(error_text, "a second time; "));
+	ck_assert_ptr_eq(grants_mount(&grants, "/a", 2), &grants.mount[0]);
+	ck_assert_ptr_eq(grants_mount(&grants, "/a/b", 4), &grants.mount[1]);
+	ck_assert_ptr_null(grants_mount(&grants, "/", 1));
+	ck_assert_ptr_null(grants_mount(&grants, "/a/", 3));
+	ck_assert_ptr_null(grants_mount(&grants, "/a/b/c", 6));
+	ck_assert_ptr_null(grants_mount(&grants, "", 0));
+}
+END_TEST
+
+START_TEST(host_directory_may_have_colons)
+{
+	char host[256], value[300];
+
+	snprintf(host, sizeof(host), "%s/a:b", directory);
+	ck_assert_int_eq(mkdir(host, 0700), 0);
+	snprintf(value, sizeof(value), "%s:/c:rw", host);
+	ck_assert_int_eq(MOUNT(value), 0);
+	ck_assert_str_eq(grants.mount[0].host_path, host);
+	ck_assert_str_eq(grants.mount[0].guest_path, "/c");
+	rmdir(host);
+}
+END_TEST
+
+START_TEST(missing_directory_and_file_are_said)
+{
+	ck_assert_int_lt(MOUNT("/no/such/directory:/a"), 0);
+	ck_assert_ptr_nonnull(strstr(error_text, "is not there on the host; "));
+	ck_assert_int_lt(MOUNT("/etc/passwd:/a"), 0);
+	ck_assert_ptr_nonnull(strstr(error_text, "is not a directory on the host; "));
+}
+END_TEST
+
+START_TEST(refusals_are_counted)
+{
+	uint64_t before = stats.grants_refused;
+
+	log_level = LOG_ERROR;
+	grants_refused("--connect 192.0.2.1:80", "connect to 192.0.2.1:80");
+	ck_assert_uint_eq(stats.grants_refused, before + 1);
+}
+END_TEST
+
+static TCase *endpoint_tests(void)
+{
+	TCase *tests = tcase_create("endpoints");
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, without_a_grant_nothing_is_reachable);
+	tcase_add_test(tests, listen_is_one_address_and_port);
+	tcase_add_test(tests, unspecified_address_covers_its_family);
+	tcase_add_test(tests, port_0_covers_every_port);
+	tcase_add_test(tests, ipv4_within_ipv6_is_ipv4);
+	tcase_add_test(tests, names_are_granted_as_names);
+	tcase_add_test(tests, addresses_as_names_are_addresses);
+	tcase_add_test(tests, overlong_names_are_refused);
+	tcase_add_test(tests, unknown_family_is_refused);
+	tcase_add_loop_test(tests, bad_endpoints_earn_a_sentence, 0,
+		(int)(sizeof(bad_endpoints) / sizeof(bad_endpoints[0])));
+	tcase_add_test(tests, listen_takes_no_names);
+	tcase_add_test(tests, port_in_use_is_said);
+	tcase_add_test(tests, address_of_another_machine_is_said);
+	tcase_add_test(tests, refusals_are_counted);
+	return tests;
+}
+
+static TCase *mount_tests(void)
+{
+	TCase *tests = tcase_create("mounts");
+
+	tcase_add_checked_fixture(tests, setup_directory, teardown_directory);
+	tcase_add_loop_test(
+		tests, mounts_are_read, 0, (int)(sizeof(mounts) / sizeof(mounts[0])));
+	tcase_add_test(tests, mounts_are_found_by_their_path);
+	tcase_add_test(tests, host_directory_may_have_colons);
+	tcase_add_test(tests, missing_directory_and_file_are_said);
+	return tests;
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("grants");
+
+	suite_add_tcase(suite, endpoint_tests());
+	suite_add_tcase(suite, mount_tests());
+	return suite_run(suite);
+}
