@@ -67,6 +67,18 @@ static int take_hosted(struct choice *choice, const char *why, char *ret_error, 
 	return check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
 }
 
+/* What the image was linked for, when it is a good one. */
+static int find_platform(const struct choice *choice, enum boot_platform *ret_platform,
+	char *ret_error, size_t error_len)
+{
+	*ret_platform = BOOT_PLATFORM_PROCESS;
+	int error = check_image(choice, *ret_platform, ret_error, error_len);
+	if (error != -EPROTOTYPE)
+		return error;
+	*ret_platform = BOOT_PLATFORM_KVM;
+	return check_image(choice, *ret_platform, ret_error, error_len);
+}
+
 static int choose_kvm(struct choice *choice, char *ret_error, size_t error_len)
 {
 	choice->ops = &engine_kvm;
@@ -76,28 +88,26 @@ static int choose_kvm(struct choice *choice, char *ret_error, size_t error_len)
 
 static int choose_process(struct choice *choice, char *ret_error, size_t error_len)
 {
+	enum boot_platform platform;
+
 	choice->ops = &engine_process;
-	int error = check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
-	if (error != -EPROTOTYPE)
-		return error;
-	error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
-	if (error)
+	int error = find_platform(choice, &platform, ret_error, error_len);
+	if (error || platform == BOOT_PLATFORM_PROCESS)
 		return error;
 	return take_hosted(choice, "--engine process needs a hosted guest", ret_error, error_len);
 }
 
 static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
 {
+	enum boot_platform platform;
 	char reason[SENTENCE_LEN];
 
-	choice->ops = &engine_process;
-	int error = check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
-	if (error != -EPROTOTYPE)
+	int error = find_platform(choice, &platform, ret_error, error_len);
+	if (error)
 		return error;
-	choice->ops = &engine_kvm;
-	error = check_image(choice, BOOT_PLATFORM_KVM, ret_error, error_len);
-	if (error || engine_kvm_usable(reason, sizeof(reason)) == 0)
-		return error;
+	choice->ops = platform == BOOT_PLATFORM_KVM ? &engine_kvm : &engine_process;
+	if (platform == BOOT_PLATFORM_PROCESS || engine_kvm_usable(reason, sizeof(reason)) == 0)
+		return 0;
 	/* The sentence is "cause; remedy", and the remedy here is ours. */
 	reason[strcspn(reason, ";")] = '\0';
 	error = take_hosted(choice, reason, ret_error, error_len);

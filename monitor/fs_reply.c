@@ -160,14 +160,26 @@ static bool look_at_reader(struct fs_stream *fs)
 	return !fs_mute(fs);
 }
 
-/*
- * Room that lets the first one go: all of its frame, for a reader that takes a trickle is not
- * to be served by one.
- */
 static size_t room_for(const struct fs_request *request)
 {
-	return request->sends_data ? lead_len(request) + FRAME_HEADER_LEN + chunk_len(request)
-				   : answer_len(request);
+	if (!request->sends_data)
+		return answer_len(request);
+	return lead_len(request) + FRAME_HEADER_LEN + chunk_len(request);
+}
+
+/*
+ * Is there room for all of its frame? If not, the guest's reading will signal: once, for a
+ * file, when half of the ring is free, so that what follows fills that half without a wake each.
+ */
+static bool has_room(const struct fs_request *request)
+{
+	struct stream *stream = request->fs->stream;
+	size_t least = room_for(request);
+	size_t wait = least;
+
+	if (request->sends_data && wait < stream->ring[PIPE_HOST].capacity / 2)
+		wait = stream->ring[PIPE_HOST].capacity / 2;
+	return ring_reserve(&stream->pipe.out).len >= least || stream_room(stream, wait);
 }
 
 void fs_reply_send(struct fs_stream *fs)
@@ -176,7 +188,7 @@ void fs_reply_send(struct fs_stream *fs)
 		struct fs_request *request = fs->ready.first;
 
 		/* A reader's end is room enough. */
-		if (!fs_mute(fs) && !stream_room(fs->stream, room_for(request)))
+		if (!fs_mute(fs) && !has_room(request))
 			return;
 		fs_queue_pop(&fs->ready);
 		if (!look_at_reader(fs))

@@ -220,7 +220,7 @@ enum fs_handle_kind fs_request_kind(const struct fs_request *request)
 void fs_close_fd(struct fs_stream *fs, int fd)
 {
 	if (fd >= 0)
-		io_close(fs_io(fs), fd);
+		io_close_file(fs_io(fs), fd);
 }
 
 /* The next in line; what nobody will see the outcome of is not begun. */

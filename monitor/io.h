@@ -47,8 +47,10 @@ void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t le
 /* offset UINT64_MAX: at the file position, or its end when O_APPEND. */
 void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset);
 void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
-/* Nobody waits for it: closing cannot be retried. */
-void io_close(struct io *io, int fd);
+/* Nobody waits for it: closing cannot be retried. A file's close can be its deletion, and take long (400 MiB:
+ * 23 ms), so the kernel's own workers do it; a socket's is done at once. */
+void io_close_socket(struct io *io, int fd);
+void io_close_file(struct io *io, int fd);
 /* Completes with -ETIME after that many nanoseconds, -ECANCELED when cancelled (by its op). */
 void io_timeout(struct io *io, struct io_timer *timer, uint64_t ns);
 /* Asks for an early end of an operation in flight; its done() follows, with whatever result it got to. */

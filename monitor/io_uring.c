@@ -123,11 +123,22 @@ void io_sync(struct io *io, struct io_op *op, int fd, bool data_only)
 	own(sqe, op);
 }
 
-void io_close(struct io *io, int fd)
+static struct io_uring_sqe *prepare_close(struct io *io, int fd)
 {
 	struct io_uring_sqe *sqe = entry(io, NULL);
 	io_uring_prep_close(sqe, fd);
 	own(sqe, NULL);
+	return sqe;
+}
+
+void io_close_socket(struct io *io, int fd)
+{
+	prepare_close(io, fd);
+}
+
+void io_close_file(struct io *io, int fd)
+{
+	prepare_close(io, fd)->flags |= IOSQE_ASYNC;
 }
 
 void io_timeout(struct io *io, struct io_timer *timer, uint64_t ns)

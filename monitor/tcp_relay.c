@@ -188,7 +188,7 @@ static void relay_settle(struct tcp_relay *relay)
 	stream_flush(stream);
 	if (!relay->send_done || !relay->recv_done || relay->sending || relay->receiving)
 		return;
-	io_close(relay->io, relay->fd);
+	io_close_socket(relay->io, relay->fd);
 	stream->relay = NULL;
 	free(relay);
 	stream_release(stream);

@@ -143,7 +143,10 @@ size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len);
 void ring_finish(struct ring_producer *p);
 void ring_fail(struct ring_producer *p, int error);
 
-/* The reader will read no more; the writer sees -EPIPE. Unread bytes are dropped. */
+/*
+ * The reader will read no more; the writer sees -EPIPE. Unread bytes are
+ * dropped: ring_peek has none, and end 1 unless another end had been seen.
+ */
 void ring_stop(struct ring_consumer *c);
 
 /*

@@ -23,11 +23,12 @@
 #include "control/boot.h"
 #include "guest/hosted/leak.h"
 
-#define NS_PER_S      1000000000ull
-#define STACK_LEN     (256u << 10) /* bytes; generous, for the sanitizers. Untouched pages cost nothing */
-#define STACK_GUARD   BOOT_PAGE
-#define STACK_STRIDE  (STACK_LEN + STACK_GUARD)
-#define STACK_COUNT   16384u       /* when the monitor does not say */
+#define NS_PER_S 1000000000ull
+#define STACK_LEN                                                                                  \
+	(256u << 10) /* bytes; generous, for the sanitizers. Untouched pages cost nothing */
+#define STACK_GUARD    BOOT_PAGE
+#define STACK_STRIDE   (STACK_LEN + STACK_GUARD)
+#define STACK_COUNT    16384u /* when the monitor does not say */
 #define STATUS_REFUSED 2
 
 static const struct boot_info *boot;
@@ -42,12 +43,13 @@ struct image_note {
 	char name[sizeof(BOOT_NOTE_NAME)];
 	struct boot_note desc;
 };
-__attribute__((section(".note.ferrule"), used, aligned(4))) static const struct image_note image_note = {
+__attribute__((
+	section(".note.ferrule"), used, aligned(4))) static const struct image_note image_note = {
 	.name_len = sizeof(BOOT_NOTE_NAME),
 	.desc_len = sizeof(struct boot_note),
 	.type = BOOT_NOTE_TYPE,
 	.name = BOOT_NOTE_NAME,
-	.desc = { BOOT_ABI_VERSION, BOOT_PLATFORM_PROCESS },
+	.desc = {BOOT_ABI_VERSION, BOOT_PLATFORM_PROCESS},
 };
 _Static_assert(sizeof(BOOT_NOTE_NAME) % 4 == 0, "the note's parts are padded to 4");
 
@@ -61,8 +63,10 @@ static _Noreturn void die(const char *what)
 
 static _Noreturn void die_without_monitor(const char *name)
 {
-	fprintf(stderr, "%s: this is a Ferrule guest and needs its monitor: run it with `ferrule run "
-			"[options] %s [arguments]`\n", name, name);
+	fprintf(stderr,
+		"%s: this is a Ferrule guest and needs its monitor: run it with `ferrule run "
+		"[options] %s [arguments]`\n",
+		name, name);
 	exit(STATUS_REFUSED);
 }
 
@@ -94,7 +98,8 @@ static void *reserve(size_t len)
 
 static void map_arena(void)
 {
-	arena = mmap(NULL, boot->rings_offset, PROT_READ | PROT_WRITE, MAP_SHARED, BOOT_FD_ARENA, 0);
+	arena = mmap(
+		NULL, boot->rings_offset, PROT_READ | PROT_WRITE, MAP_SHARED, BOOT_FD_ARENA, 0);
 	if (arena == MAP_FAILED)
 		die("cannot map the arena");
 	ring_window = reserve(2 * boot->arena_len);
@@ -187,17 +192,18 @@ int64_t platform_wall_ns(void)
 	return (int64_t)clock_ns(CLOCK_REALTIME);
 }
 
-/* The eventfd counts the rings since the last read, so one that came before the poll ends it at once. */
+/* The eventfd counts the rings since the last read, so one that came before the poll ends it at
+ * once. */
 void platform_wait(uint64_t deadline_ns)
 {
-	struct pollfd poll_fd = { .fd = BOOT_FD_INTERRUPT, .events = POLLIN };
+	struct pollfd poll_fd = {.fd = BOOT_FD_INTERRUPT, .events = POLLIN};
 	struct timespec left, *timeout = NULL;
 	uint64_t count;
 
 	if (deadline_ns != PLATFORM_NEVER) {
 		uint64_t now = platform_clock_ns(), ns = deadline_ns > now ? deadline_ns - now : 0;
 
-		left = (struct timespec){ (time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S) };
+		left = (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
 		timeout = &left;
 	}
 	if (ppoll(&poll_fd, 1, timeout, NULL) <= 0)

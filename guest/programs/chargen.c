@@ -34,7 +34,8 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 	(void)peer, (void)argument;
 	while ((space = stream_reserve(stream, &room, worthwhile, FOREVER)) > 0) {
-		size_t len = sizeof(cycle) - at < (size_t)space ? sizeof(cycle) - at : (size_t)space;
+		size_t len =
+			sizeof(cycle) - at < (size_t)space ? sizeof(cycle) - at : (size_t)space;
 
 		memcpy(room, cycle + at, len);
 		stream_commit(stream, len);

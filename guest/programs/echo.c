@@ -6,7 +6,7 @@
 
 #include "guest/programs/service.h"
 
-/* Everything that is there, as far as there is room. False: nothing more comes, or nobody listens. */
+/* All that is there, as far as there is room. False: no more comes, or nobody listens. */
 static bool echo_some(struct stream *stream)
 {
 	const unsigned char *data;

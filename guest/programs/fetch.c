@@ -11,8 +11,8 @@
 #include "protocol/error.h"
 
 #define TIMEOUT_MS  30000
-#define TARGET_MAX  300     /* bytes of "host:port" */
-#define OUTPUT_LEN  65536   /* bytes printed at once: the console is slow per call */
+#define TARGET_MAX  300   /* bytes of "host:port" */
+#define OUTPUT_LEN  65536 /* bytes printed at once: the console is slow per call */
 #define REQUEST_MAX 4096
 
 static struct {
@@ -55,32 +55,38 @@ static void print(const unsigned char *bytes, size_t len)
 	}
 }
 
-/* "http://host[:port][/path]" as "host:port" and the path. False: it is neither that nor without scheme. */
+/* "http://host[:port][/path]" as "host:port" and the path. False: it is neither that nor without
+ * scheme. */
 static bool split_url(const char *url, char target[TARGET_MAX], const char **ret_path)
 {
 	const char *start = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
 	size_t len = strcspn(start, "/");
 	const char *bracket = memchr(start, ']', len);
-	const char *colon = memchr(bracket ? bracket : start, ':', len - (size_t)((bracket ? bracket : start) - start));
+	const char *colon = memchr(bracket ? bracket : start, ':',
+		len - (size_t)((bracket ? bracket : start) - start));
 
 	if (len == 0 || strstr(url, "://") > url + 4)
 		return false;
 	*ret_path = start[len] ? start + len : "/";
-	return snprintf(target, TARGET_MAX, "%.*s%s", (int)len, start, colon ? "" : ":80") < TARGET_MAX;
+	return snprintf(target, TARGET_MAX, "%.*s%s", (int)len, start, colon ? "" : ":80") <
+	       TARGET_MAX;
 }
 
 static int send_request(struct stream *stream, const char *target, const char *path)
 {
 	char request[REQUEST_MAX];
 	int len = snprintf(request, sizeof(request),
-		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ferrule-fetch\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		"GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: ferrule-fetch\r\nAccept: "
+		"*/*\r\nConnection: close\r\n\r\n",
 		path, target);
 	long sent;
 
 	if (len < 0 || len >= (int)sizeof(request))
 		return complain("the address is too long", 0);
 	sent = stream_write(stream, request, (size_t)len, soon());
-	return sent == len ? 0 : complain("the request could not be sent", sent < 0 ? (int)sent : -ETIMEDOUT);
+	return sent == len ? 0
+			   : complain("the request could not be sent",
+				     sent < 0 ? (int)sent : -ETIMEDOUT);
 }
 
 /* Waits until the head of the answer is complete, and takes it. */
@@ -147,7 +153,8 @@ static int fetch(const char *target, const char *path)
 		status = read_body(stream, &answer.body);
 		flush();
 		if (answer.status < 200 || answer.status > 299) {
-			fprintf(stderr, "fetch: the server answered with status %d\n", answer.status);
+			fprintf(stderr, "fetch: the server answered with status %d\n",
+				answer.status);
 			status = 1;
 		}
 	}

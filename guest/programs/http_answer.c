@@ -59,7 +59,7 @@ static long parse_one(const char *bytes, size_t len, size_t at, struct http_answ
 {
 	struct http_text line;
 
-	*answer = (struct http_answer){ .body = { .form = HTTP_BODY_TO_END } };
+	*answer = (struct http_answer){.body = {.form = HTTP_BODY_TO_END}};
 	if (!next_line(bytes, len, &at, &line))
 		return 0;
 	if (!parse_status(line, &answer->status))
@@ -108,36 +108,38 @@ static bool parse_chunk_size(struct http_text line, uint64_t *ret_size)
 			return false;
 		*ret_size = *ret_size << 4 | (uint64_t)hex_value(line.data[i]);
 	}
-	return i > 0 && (i == line.len || line.data[i] == ';' || line.data[i] == ' ' || line.data[i] == '\t');
+	return i > 0 && (i == line.len || line.data[i] == ';' || line.data[i] == ' ' ||
+				line.data[i] == '\t');
 }
 
 /* Lines between chunks: the end of one, the size of the next, and the trailer behind the last. */
-static struct http_piece next_framing(struct http_body *body, const unsigned char *bytes, size_t len)
+static struct http_piece next_framing(
+	struct http_body *body, const unsigned char *bytes, size_t len)
 {
 	struct http_text line;
 	size_t at = 0;
 
 	if (!next_line((const char *)bytes, len, &at, &line))
-		return (struct http_piece){ .error = len > CHUNK_LINE_MAX };
+		return (struct http_piece){.error = len > CHUNK_LINE_MAX};
 	if (body->trailer) {
 		body->done = line.len == 0;
-		return (struct http_piece){ .skip = at };
+		return (struct http_piece){.skip = at};
 	}
 	if (body->in_chunk) { /* its bytes are all there: only the line's end is missing */
 		body->in_chunk = false;
-		return (struct http_piece){ .skip = at, .error = line.len != 0 };
+		return (struct http_piece){.skip = at, .error = line.len != 0};
 	}
 	if (!parse_chunk_size(line, &body->left))
-		return (struct http_piece){ .error = true };
+		return (struct http_piece){.error = true};
 	body->in_chunk = body->left > 0;
 	body->trailer = body->left == 0;
-	return (struct http_piece){ .skip = at };
+	return (struct http_piece){.skip = at};
 }
 
 struct http_piece http_body_next(struct http_body *body, const unsigned char *bytes, size_t len)
 {
 	if (body->form == HTTP_BODY_TO_END)
-		return (struct http_piece){ .len = len };
+		return (struct http_piece){.len = len};
 	if (body->form == HTTP_BODY_CHUNKED && (!body->in_chunk || body->left == 0))
 		return next_framing(body, bytes, len);
 	if (len > body->left)
@@ -145,7 +147,7 @@ struct http_piece http_body_next(struct http_body *body, const unsigned char *by
 	body->left -= len;
 	if (body->form == HTTP_BODY_LENGTH)
 		body->done = body->left == 0;
-	return (struct http_piece){ .len = len };
+	return (struct http_piece){.len = len};
 }
 
 bool http_body_end(struct http_body *body)

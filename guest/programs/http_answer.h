@@ -12,13 +12,13 @@
 /* Where a reader is in the body. */
 struct http_body {
 	enum {
-		HTTP_BODY_LENGTH,  /* 'left' bytes */
+		HTTP_BODY_LENGTH, /* 'left' bytes */
 		HTTP_BODY_CHUNKED,
-		HTTP_BODY_TO_END,  /* of the connection */
+		HTTP_BODY_TO_END, /* of the connection */
 	} form;
 	bool done;
-	bool in_chunk;         /* chunked: 'left' bytes of the chunk are to come */
-	bool trailer;          /* chunked: the last chunk was there */
+	bool in_chunk; /* chunked: 'left' bytes of the chunk are to come */
+	bool trailer;  /* chunked: the last chunk was there */
 	uint64_t left;
 };
 
@@ -27,8 +27,8 @@ struct http_answer {
 	struct http_body body;
 };
 
-/* The head at the start of 'len' bytes: the bytes it takes, 0 when it goes on behind them, or -1. 1xx heads are
- * skipped with the one that follows. */
+/* The head at the start of 'len' bytes: the bytes it takes, 0 when it goes on behind them, or -1.
+ * 1xx heads are skipped with the one that follows. */
 long http_parse_answer(const char *bytes, size_t len, struct http_answer *ret_answer);
 
 /* What the next bytes of the connection are: 'skip' of framing, then 'len' of the body. */
@@ -36,8 +36,8 @@ struct http_piece {
 	size_t skip, len;
 	bool error;
 };
-/* Takes in as much of the bytes (at least one) as is one piece. skip + len may be 0 when a line of the framing is
- * not complete: then wait for more bytes than these. */
+/* Takes in as much of the bytes (at least one) as is one piece. skip + len may be 0 when a line of
+ * the framing is not complete: then wait for more bytes than these. */
 struct http_piece http_body_next(struct http_body *body, const unsigned char *bytes, size_t len);
 
 /* The connection has ended: was that the body's end too? */

@@ -88,7 +88,8 @@ static struct http_text strip_origin(struct http_text target)
 	static const char scheme[] = "http://";
 	const char *end = target.data + target.len, *at;
 
-	if (target.len < sizeof(scheme) - 1 || !http_text_is(http_slice(target.data, target.data + 7), scheme))
+	if (target.len < sizeof(scheme) - 1 ||
+		!http_text_is(http_slice(target.data, target.data + 7), scheme))
 		return target;
 	for (at = target.data + 7; at < end && *at != '/' && *at != '?'; at++)
 		;
@@ -110,7 +111,7 @@ static int parse_target(struct http_text target, struct http_request *request)
 		return -400;
 	question = target.len ? memchr(target.data, '?', target.len) : NULL;
 	end = target.data + target.len;
-	request->query = question ? http_slice(question, end) : (struct http_text){ NULL, 0 };
+	request->query = question ? http_slice(question, end) : (struct http_text){NULL, 0};
 	target = http_slice(target.data, question ? question : end);
 	if (target.len && target.data[0] != '/')
 		return -400;
@@ -137,8 +138,8 @@ static bool is_token(struct http_text text)
 /* Methods are told apart by case. */
 static enum http_method method_of(struct http_text name)
 {
-	static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS",
-		"TRACE", "PATCH" };
+	static const char *const known[] = {
+		"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
 
 	for (size_t i = 0; i < COUNT_OF(known); i++) {
 		if (name.len == strlen(known[i]) && memcmp(name.data, known[i], name.len) == 0)
@@ -151,8 +152,8 @@ static int parse_version(struct http_text version, struct http_request *request)
 {
 	const char *v = version.data;
 
-	if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[5] < '0' || v[5] > '9' || v[6] != '.' ||
-		v[7] < '0' || v[7] > '9')
+	if (version.len != 8 || memcmp(v, "HTTP/", 5) != 0 || v[5] < '0' || v[5] > '9' ||
+		v[6] != '.' || v[7] < '0' || v[7] > '9')
 		return -400;
 	if (v[5] != '1')
 		return -505;
@@ -261,14 +262,14 @@ static const struct {
 	const char *name; /* lower case */
 	int (*take)(struct head *head, struct http_text value);
 } fields[] = {
-	{ "host", take_host },
-	{ "connection", take_connection },
-	{ "content-length", take_content_length },
-	{ "transfer-encoding", take_transfer_encoding },
-	{ "range", take_range },
-	{ "if-range", take_if_range },
-	{ "if-none-match", take_if_none_match },
-	{ "if-modified-since", take_if_modified_since },
+	{"host", take_host},
+	{"connection", take_connection},
+	{"content-length", take_content_length},
+	{"transfer-encoding", take_transfer_encoding},
+	{"range", take_range},
+	{"if-range", take_if_range},
+	{"if-none-match", take_if_none_match},
+	{"if-modified-since", take_if_modified_since},
 };
 
 static bool has_control_byte(struct http_text text)
@@ -315,7 +316,8 @@ static int check_head(const struct head *head)
 
 /* ---- lines */
 
-/* The line at *at without its end, which may be a bare LF (RFC 9112 section 2.2). False: no end is there. */
+/* The line at *at without its end, which may be a bare LF (RFC 9112 section 2.2). False: no end is
+ * there. */
 static bool next_line(const char *bytes, size_t len, size_t *at, struct http_text *ret_line)
 {
 	const char *start = bytes + *at;
@@ -350,7 +352,7 @@ static long parse_fields(const char *bytes, size_t len, size_t at, struct head *
 
 long http_parse_request(const char *bytes, size_t len, struct http_request *ret_request)
 {
-	struct head head = { .request = ret_request };
+	struct head head = {.request = ret_request};
 	struct http_text line;
 	size_t at = 0;
 	int error;

@@ -29,15 +29,16 @@ enum http_method {
 
 struct http_request {
 	enum http_method method;
-	unsigned minor;                   /* of HTTP/1.minor: 0 or 1 */
-	/* Decoded and plain: begins with '/', has no empty, '.' or '..' component and no NUL, and ends in
+	unsigned minor; /* of HTTP/1.minor: 0 or 1 */
+	/* Decoded and plain: begins with '/', has no empty, '.' or '..' component and no NUL, and
+	 * ends in
 	 * '/' exactly when the client asked for a directory. */
 	char path[HTTP_PATH_MAX + 1];
-	struct http_text query;           /* with its '?' */
+	struct http_text query; /* with its '?' */
 	bool keep_alive;
-	bool has_body;                    /* content_length > 0, or chunked */
+	bool has_body; /* content_length > 0, or chunked */
 	bool chunked;
-	uint64_t content_length;          /* bytes */
+	uint64_t content_length; /* bytes */
 	struct http_text range, if_range, if_none_match, if_modified_since;
 };
 

@@ -9,7 +9,7 @@ char http_lower(char c)
 
 struct http_text http_slice(const char *from, const char *to)
 {
-	return (struct http_text){ from, (size_t)(to - from) };
+	return (struct http_text){from, (size_t)(to - from)};
 }
 
 bool http_text_is(struct http_text text, const char *lower_case)
@@ -31,7 +31,7 @@ static bool is_space(char c)
 struct http_text http_trim(struct http_text text)
 {
 	while (text.len && is_space(text.data[0]))
-		text = (struct http_text){ text.data + 1, text.len - 1 };
+		text = (struct http_text){text.data + 1, text.len - 1};
 	while (text.len && is_space(text.data[text.len - 1]))
 		text.len--;
 	return text;
@@ -45,7 +45,7 @@ bool http_next_element(struct http_text *list, struct http_text *ret_element)
 		return false;
 	comma = memchr(list->data, ',', list->len);
 	*ret_element = http_trim(http_slice(list->data, comma ? comma : list->data + list->len));
-	*list = comma ? http_slice(comma + 1, list->data + list->len) : (struct http_text){ NULL, 0 };
+	*list = comma ? http_slice(comma + 1, list->data + list->len) : (struct http_text){NULL, 0};
 	return true;
 }
 

@@ -4,7 +4,7 @@
 #ifndef FERRULE_GUEST_PROGRAMS_HTTP_TYPES_H
 #define FERRULE_GUEST_PROGRAMS_HTTP_TYPES_H
 
-/* The content type for a path, by its last extension; "application/octet-stream" when it has none. */
+/* The content type by the last extension; without one "application/octet-stream". */
 const char *http_content_type(const char *path);
 
 /* "Not Found"; "Error" for a status that the table lacks. */

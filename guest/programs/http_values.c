@@ -6,7 +6,8 @@
 /* ---- ranges and tags */
 
 /* "first-last", "first-" or "-suffix". */
-static int parse_one_range(struct http_text spec, uint64_t size, uint64_t *ret_first, uint64_t *ret_len)
+static int parse_one_range(
+	struct http_text spec, uint64_t size, uint64_t *ret_first, uint64_t *ret_len)
 {
 	const char *dash = memchr(spec.data, '-', spec.len);
 	struct http_text before, after;
@@ -58,7 +59,7 @@ bool http_etag_listed(struct http_text list, const char *etag)
 		return true;
 	while (http_next_element(&list, &tag)) {
 		if (tag.len > 2 && memcmp(tag.data, "W/", 2) == 0)
-			tag = (struct http_text){ tag.data + 2, tag.len - 2 };
+			tag = (struct http_text){tag.data + 2, tag.len - 2};
 		if (tag.len == strlen(etag) && memcmp(tag.data, etag, tag.len) == 0)
 			return true;
 	}
@@ -69,9 +70,9 @@ bool http_etag_listed(struct http_text list, const char *etag)
 
 #define SECONDS_PER_DAY 86400
 
-static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
-	"Oct", "Nov", "Dec" };
+static const char day_names[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+static const char month_names[12][4] = {
+	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 /*
  * Days since 1970-01-01 in the Gregorian calendar. The year is taken to begin
@@ -83,15 +84,18 @@ static int64_t days_of(int64_t year, int month, int day)
 	int64_t era = y / 400, year_of_era = y % 400;
 	int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
 
-	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+	return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 +
+	       day_of_year - 719468;
 }
 
 /* The inverse of days_of. */
 static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 {
 	int64_t shifted = days + 719468, era = shifted / 146097, day_of_era = shifted % 146097;
-	int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-	int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	int64_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	int64_t day_of_year =
+		day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	int month = (int)((5 * day_of_year + 2) / 153);
 
 	*ret_day = (int)(day_of_year - (153 * month + 2) / 5 + 1);
@@ -101,7 +105,8 @@ static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 
 char *http_date_format(int64_t seconds, char text[HTTP_DATE_LEN])
 {
-	const int64_t first = days_of(1, 1, 1) * SECONDS_PER_DAY, end = days_of(10000, 1, 1) * SECONDS_PER_DAY;
+	const int64_t first = days_of(1, 1, 1) * SECONDS_PER_DAY,
+		      end = days_of(10000, 1, 1) * SECONDS_PER_DAY;
 	int year, month, day, second;
 	int64_t days;
 
@@ -153,10 +158,10 @@ bool http_date_parse(struct http_text text, int64_t *ret_seconds)
 	hour = two_digits(at + 17);
 	minute = two_digits(at + 20);
 	second = two_digits(at + 23);
-	if (day < 1 || day > 31 || month < 1 || century < 0 || year < 0 || century + year == 0 || hour < 0 ||
-		hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
+	if (day < 1 || day > 31 || month < 1 || century < 0 || year < 0 || century + year == 0 ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
 		return false;
-	*ret_seconds = days_of(century * 100 + year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 +
-		       second;
+	*ret_seconds = days_of(century * 100 + year, month, day) * SECONDS_PER_DAY + hour * 3600 +
+		       minute * 60 + second;
 	return true;
 }

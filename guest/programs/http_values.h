@@ -14,7 +14,7 @@
  */
 int http_parse_range(struct http_text range, uint64_t size, uint64_t *ret_first, uint64_t *ret_len);
 
-/* Is the entity tag (with its quotes) in an If-None-Match list? Weak comparison; '*' is every tag. */
+/* Is the tag (with its quotes) in an If-None-Match list? Weakly; '*' is every tag. */
 bool http_etag_listed(struct http_text list, const char *etag);
 
 #define HTTP_DATE_LEN 30 /* "Sun, 06 Nov 1994 08:49:37 GMT" and a 0 */

@@ -72,10 +72,10 @@ static void add_wait(const struct pump *pump, struct wait_item items[2])
 
 static void pump_both(struct stream *near, struct stream *far)
 {
-	struct pump there = { near, far, false }, back = { far, near, false };
+	struct pump there = {near, far, false}, back = {far, near, false};
 
 	for (;;) {
-		struct wait_item items[2] = { { .stream = near }, { .stream = far } };
+		struct wait_item items[2] = {{.stream = near}, {.stream = far}};
 
 		pump_now(&there);
 		pump_now(&back);
@@ -95,7 +95,8 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 	(void)peer;
 	if (error) {
-		fprintf(stderr, "relay: cannot connect to %s (%s)\n", target, wire_error_name(-error));
+		fprintf(stderr, "relay: cannot connect to %s (%s)\n", target,
+			wire_error_name(-error));
 		stream_fail(stream, ECONNRESET);
 		return;
 	}

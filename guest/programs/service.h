@@ -7,10 +7,10 @@
 
 #include "guest/ferrule.h"
 
-/* Listens and serves for good; returns the exit status when that fails, after a message that begins with the
- * program's name. */
+/* Listens and serves for good; returns the exit status when that fails, after a message that begins
+ * with the program's name. */
 int service_run(const char *name, const char *address,
-		void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
-		void *argument);
+	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
+	void *argument);
 
 #endif

@@ -70,7 +70,8 @@ void text_add_html(struct text *text, const char *string)
 	}
 }
 
-/* What may stand in a path as it is (RFC 3986 section 3.3), less what a browser or HTML could misread. */
+/* What may stand in a path as it is (RFC 3986 section 3.3), less what a browser or HTML could
+ * misread. */
 static bool is_url_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -83,7 +84,7 @@ void text_add_url(struct text *text, const char *path)
 
 	for (; *path; path++) {
 		unsigned char c = (unsigned char)*path;
-		char encoded[3] = { '%', digits[c >> 4], digits[c & 15] };
+		char encoded[3] = {'%', digits[c >> 4], digits[c & 15]};
 
 		if (is_url_char(*path))
 			add_bytes(text, path, 1);
@@ -104,5 +105,5 @@ char *text_string(struct text *text)
 void text_free(struct text *text)
 {
 	free(text->data);
-	*text = (struct text){ 0 };
+	*text = (struct text){0};
 }

@@ -14,16 +14,16 @@
 #include "guest/programs/web_directory.h"
 #include "protocol/error.h"
 
-#define BODY_MOST      65536u /* bytes of a request's body that are skipped; then 413 */
-#define LINGER_MS      2000
-#define INDEX_NAME     "index.html"
+#define BODY_MOST  65536u /* bytes of a request's body that are skipped; then 413 */
+#define LINGER_MS  2000
+#define INDEX_NAME "index.html"
 
 /* ---- answers */
 
 static int send_directory(struct exchange *exchange)
 {
-	struct text page = { 0 };
-	struct answer answer = { .status = 200, .type = "text/html; charset=utf-8" };
+	struct text page = {0};
+	struct answer answer = {.status = 200, .type = "text/html; charset=utf-8"};
 	int error = directory_page(exchange->path, exchange->request.path, &page, web_deadline());
 
 	if (!error) {
@@ -53,13 +53,14 @@ static int send_index(struct exchange *exchange)
 /* To the address that ends in a slash, or the relative links of the page would be wrong. */
 static int send_redirect(struct exchange *exchange)
 {
-	struct text location = { 0 };
+	struct text location = {0};
 	const struct http_text *query = &exchange->request.query;
-	struct answer answer = { .status = 301, .type = "text/html; charset=utf-8" };
+	struct answer answer = {.status = 301, .type = "text/html; charset=utf-8"};
 	int error = -ENOMEM;
 
 	text_add_url(&location, exchange->request.path);
-	text_format(&location, "/%.*s", (int)(query->len < 256 ? query->len : 0), query->data ? query->data : "");
+	text_format(&location, "/%.*s", (int)(query->len < 256 ? query->len : 0),
+		query->data ? query->data : "");
 	answer.location = text_string(&location);
 	if (answer.location)
 		error = answer_send(exchange, &answer, "") ? -ECONNABORTED : 0;
@@ -101,7 +102,7 @@ static bool answer_request(struct exchange *exchange)
 
 /* ---- connections */
 
-/* The length of the next request's head, a negative status to refuse it with, or 0 when none comes. */
+/* The length of the next head, a negative status to refuse it with, or 0: none comes. */
 static long read_head(struct exchange *exchange)
 {
 	deadline until = web_deadline();
@@ -186,7 +187,7 @@ static bool serve_one(struct exchange *exchange)
 
 static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
 {
-	struct exchange exchange = { .stream = stream, .root = argument };
+	struct exchange exchange = {.stream = stream, .root = argument};
 
 	(void)peer;
 	while (serve_one(&exchange))
@@ -215,17 +216,18 @@ static int serve_directory(const char *address, char *root)
 	if (!error && attributes.mode >> 12 != FILE_TYPE_DIRECTORY)
 		error = -ENOTDIR;
 	if (error) {
-		fprintf(stderr, "web: cannot serve %s (%s): give it with --mount HOSTDIR:%s\n", root,
-			wire_error_name(-error), root);
+		fprintf(stderr, "web: cannot serve %s (%s): give it with --mount HOSTDIR:%s\n",
+			root, wire_error_name(-error), root);
 		return 1;
 	}
 	error = tcp_listen(&local, &listener, FOREVER);
 	if (error) {
-		fprintf(stderr, "web: cannot listen on %s (%s): allow it with --listen %s\n", address,
-			wire_error_name(-error), address);
+		fprintf(stderr, "web: cannot listen on %s (%s): allow it with --listen %s\n",
+			address, wire_error_name(-error), address);
 		return 1;
 	}
-	printf("web: serving %s at http://%s/\n", root, endpoint_format(listener_local(listener), text));
+	printf("web: serving %s at http://%s/\n", root,
+		endpoint_format(listener_local(listener), text));
 	error = tcp_serve(listener, serve, root);
 	fprintf(stderr, "web: the listener failed (%s)\n", wire_error_name(-error));
 	return 1;

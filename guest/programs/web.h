@@ -12,20 +12,21 @@
 
 struct exchange {
 	struct stream *stream;
-	const char *root;              /* the guest directory that is served */
+	const char *root; /* the guest directory that is served */
 	struct http_request request;
-	bool keep_alive;               /* as it stands: errors clear it */
-	char path[2 * HTTP_PATH_MAX];  /* root and request.path */
+	bool keep_alive;              /* as it stands: errors clear it */
+	char path[2 * HTTP_PATH_MAX]; /* root and request.path */
 };
 
 /* What the head of an answer says. */
 struct answer {
 	int status;
-	const char *type;              /* of the content; NULL: there is none */
-	uint64_t length;               /* bytes of the body */
-	const struct fs_attributes *attributes; /* of the file, for Last-Modified and ETag; NULL: no file */
-	uint64_t range_first;          /* with 206: which part of the file */
-	const char *location;          /* with 301, encoded; NULL otherwise */
+	const char *type; /* of the content; NULL: there is none */
+	uint64_t length;  /* bytes of the body */
+	const struct fs_attributes
+		*attributes;  /* of the file, for Last-Modified and ETag; NULL: no file */
+	uint64_t range_first; /* with 206: which part of the file */
+	const char *location; /* with 301, encoded; NULL otherwise */
 };
 
 static inline deadline web_deadline(void)
@@ -36,7 +37,8 @@ static inline deadline web_deadline(void)
 /* ---- web_answer.c */
 
 /* Writes the head; its length, or -ENOBUFS. */
-long answer_format_head(const struct exchange *exchange, const struct answer *answer, char *ret_bytes, size_t room);
+long answer_format_head(
+	const struct exchange *exchange, const struct answer *answer, char *ret_bytes, size_t room);
 int answer_send_head(struct exchange *exchange, const struct answer *answer);
 /* Head and body; the body is left out for HEAD. 0, or the errno of the stream. */
 int answer_send(struct exchange *exchange, const struct answer *answer, const char *body);

@@ -19,7 +19,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct head *head, const c
 	va_start(list, format);
 	len = vsnprintf(head->bytes + head->used, head->room - head->used, format, list);
 	va_end(list);
-	/* At the brim, where every further piece is cut too and the length says that it did not fit. */
+	/* At the brim, where every further piece is cut too and the length says that it did not
+	 * fit. */
 	head->used += (size_t)len;
 	if (head->used >= head->room)
 		head->used = head->room - 1;
@@ -53,16 +54,18 @@ static void add_file_fields(struct head *head, const struct answer *answer)
 	add(head, "Last-Modified: %s\r\nETag: %s\r\nAccept-Ranges: bytes\r\n",
 		http_date_format((int64_t)file->mtime_s, date), answer_etag(file, etag));
 	if (answer->status == 206)
-		add(head, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)answer->range_first,
+		add(head, "Content-Range: bytes %llu-%llu/%llu\r\n",
+			(unsigned long long)answer->range_first,
 			(unsigned long long)(answer->range_first + answer->length - 1),
 			(unsigned long long)file->size);
 	else if (answer->status == 416)
 		add(head, "Content-Range: bytes */%llu\r\n", (unsigned long long)file->size);
 }
 
-long answer_format_head(const struct exchange *exchange, const struct answer *answer, char *ret_bytes, size_t room)
+long answer_format_head(
+	const struct exchange *exchange, const struct answer *answer, char *ret_bytes, size_t room)
 {
-	struct head head = { ret_bytes, 0, room };
+	struct head head = {ret_bytes, 0, room};
 
 	add(&head, "HTTP/1.1 %d %s\r\nServer: ferrule\r\nDate: %s\r\n", answer->status,
 		http_reason(answer->status), date_now());
@@ -116,13 +119,15 @@ int answer_send(struct exchange *exchange, const struct answer *answer, const ch
 int answer_error(struct exchange *exchange, int status)
 {
 	char body[512];
-	struct answer answer = { .status = status, .type = "text/html; charset=utf-8" };
+	struct answer answer = {.status = status, .type = "text/html; charset=utf-8"};
 
 	answer.length = (uint64_t)snprintf(body, sizeof(body),
-		"<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>%d %s</title></head>\n"
-		"<body style=\"font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto\">\n"
-		"<h1>%d %s</h1>\n<p>%s</p>\n</body>\n</html>\n", status, http_reason(status), status,
-		http_reason(status), http_explanation(status));
+		"<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>%d "
+		"%s</title></head>\n"
+		"<body style=\"font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem "
+		"auto\">\n"
+		"<h1>%d %s</h1>\n<p>%s</p>\n</body>\n</html>\n",
+		status, http_reason(status), status, http_reason(status), http_explanation(status));
 	return answer_send(exchange, &answer, body);
 }
 

@@ -6,25 +6,26 @@
 
 #include "guest/programs/http_values.h"
 
-#define STAT_FIBERS  8      /* that ask for sizes at the same time, since each request waits for its answer */
+#define STAT_FIBERS                                                                                \
+	8 /* that ask for sizes at the same time, since each request waits for its answer */
 #define ENTRIES_MOST 100000 /* more are left out, and the page says so */
 
 struct entry {
 	char *name;
-	bool known;     /* size and time are */
+	bool known; /* size and time are */
 	bool directory;
-	uint64_t size;  /* bytes */
-	int64_t mtime;  /* seconds since 1970 */
+	uint64_t size; /* bytes */
+	int64_t mtime; /* seconds since 1970 */
 };
 
 struct listing {
 	const char *path;
 	struct entry *entry;
 	size_t count, room;
-	bool cut;                   /* there are more */
+	bool cut; /* there are more */
 	deadline until;
-	size_t next;                /* whose size is to be asked for next */
-	unsigned asking;            /* fibers at work on that */
+	size_t next;     /* whose size is to be asked for next */
+	unsigned asking; /* fibers at work on that */
 	struct wait_list asked;
 };
 
@@ -62,7 +63,8 @@ static bool add_entry(struct listing *listing, const char *name, uint16_t type)
 		listing->room = room;
 	}
 	entry = &listing->entry[listing->count];
-	*entry = (struct entry){ .name = malloc(strlen(name) + 1), .directory = type == FILE_TYPE_DIRECTORY };
+	*entry = (struct entry){
+		.name = malloc(strlen(name) + 1), .directory = type == FILE_TYPE_DIRECTORY};
 	if (!entry->name)
 		return false;
 	strcpy(entry->name, name);
@@ -148,7 +150,7 @@ static void free_listing(struct listing *listing)
 /* "999 B", "1.2 kB", "345 MB". */
 static void add_size(struct text *page, uint64_t size)
 {
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB", "EB" };
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
 	uint64_t tenths = size * 10;
 	unsigned unit = 0;
 
@@ -161,7 +163,8 @@ static void add_size(struct text *page, uint64_t size)
 	for (; tenths >= 10000 && unit < 6; unit++)
 		tenths /= 1000;
 	if (tenths < 100)
-		text_format(page, "%u.%u %s", (unsigned)tenths / 10, (unsigned)tenths % 10, units[unit]);
+		text_format(page, "%u.%u %s", (unsigned)tenths / 10, (unsigned)tenths % 10,
+			units[unit]);
 	else
 		text_format(page, "%u %s", (unsigned)tenths / 10, units[unit]);
 }
@@ -196,19 +199,20 @@ static void add_page(struct text *page, const struct listing *listing, const cha
 	text_add(page, "</title>\n</head>\n<body>\n<h1>");
 	text_add_html(page, shown);
 	text_add(page, "</h1>\n<table>\n<thead><tr><th>Name</th><th class=\"n\">Size</th>"
-		"<th class=\"n\">Modified (UTC)</th></tr></thead>\n<tbody>\n");
+		       "<th class=\"n\">Modified (UTC)</th></tr></thead>\n<tbody>\n");
 	if (strcmp(shown, "/") != 0)
 		text_add(page, "<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
 	for (size_t i = 0; i < listing->count; i++)
 		add_row(page, &listing->entry[i]);
 	text_add(page, "</tbody>\n</table>\n");
 	text_format(page, "<footer>%s%zu %s, served by Ferrule</footer>\n</body>\n</html>\n",
-		listing->cut ? "the first " : "", listing->count, listing->count == 1 ? "entry" : "entries");
+		listing->cut ? "the first " : "", listing->count,
+		listing->count == 1 ? "entry" : "entries");
 }
 
 int directory_page(const char *path, const char *shown, struct text *page, deadline until)
 {
-	struct listing listing = { .path = path, .until = until };
+	struct listing listing = {.path = path, .until = until};
 	int error = read_entries(&listing);
 
 	if (!error) {

@@ -7,7 +7,8 @@
 #include "guest/ferrule.h"
 #include "guest/programs/text.h"
 
-/* Appends an HTML page about the directory 'path', which the visitor knows as 'shown' (ends in '/'). */
+/* Appends an HTML page about the directory 'path', which the visitor knows as 'shown' (ends in
+ * '/'). */
 int directory_page(const char *path, const char *shown, struct text *page, deadline until);
 
 #endif

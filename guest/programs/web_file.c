@@ -23,7 +23,8 @@ static int send_small(struct exchange *exchange, const char *path)
 {
 	struct fs_attributes attributes;
 	unsigned char *span;
-	long room = stream_reserve(exchange->stream, &span, WEB_HEAD_MAX + SMALL_FILE, web_deadline());
+	long room =
+		stream_reserve(exchange->stream, &span, WEB_HEAD_MAX + SMALL_FILE, web_deadline());
 	long len, head;
 
 	if (room < 0)
@@ -35,8 +36,10 @@ static int send_small(struct exchange *exchange, const char *path)
 		return -EFBIG;
 	/* What was read counts, whatever the size was when the file was opened. */
 	attributes.size = (uint64_t)len;
-	struct answer answer = { .status = 200, .type = http_content_type(path), .length = (uint64_t)len,
-		.attributes = &attributes };
+	struct answer answer = {.status = 200,
+		.type = http_content_type(path),
+		.length = (uint64_t)len,
+		.attributes = &attributes};
 	head = answer_format_head(exchange, &answer, (char *)span, WEB_HEAD_MAX);
 	if (head < 0)
 		return (int)head;
@@ -55,7 +58,8 @@ static void apply_range(const struct http_request *request, const char *etag, st
 	int result = 0;
 
 	/* If-Range with anything but the present tag means: if it has changed, send all of it. */
-	if (!condition.len || (condition.len == strlen(etag) && memcmp(condition.data, etag, condition.len) == 0))
+	if (!condition.len ||
+		(condition.len == strlen(etag) && memcmp(condition.data, etag, condition.len) == 0))
 		result = http_parse_range(request->range, answer->attributes->size, &first, &len);
 	if (result < 0) {
 		answer->status = 416;
@@ -69,13 +73,14 @@ static void apply_range(const struct http_request *request, const char *etag, st
 
 /* RFC 9110 section 13.2.2: tags go before dates. */
 static bool is_unchanged(const struct http_request *request, const struct fs_attributes *attributes,
-		const char *etag)
+	const char *etag)
 {
 	int64_t since;
 
 	if (request->if_none_match.len)
 		return http_etag_listed(request->if_none_match, etag);
-	return request->if_modified_since.len && http_date_parse(request->if_modified_since, &since) &&
+	return request->if_modified_since.len &&
+	       http_date_parse(request->if_modified_since, &since) &&
 	       (int64_t)attributes->mtime_s <= since;
 }
 
@@ -106,8 +111,8 @@ static int send_body(struct exchange *exchange, struct file *file, uint64_t offs
 
 	while (left > 0) {
 		unsigned char *span;
-		long len = stream_reserve(stream, &span, left < worthwhile ? (size_t)left : worthwhile,
-			web_deadline());
+		long len = stream_reserve(stream, &span,
+			left < worthwhile ? (size_t)left : worthwhile, web_deadline());
 
 		if (len < 0)
 			return -ECONNABORTED;
@@ -127,7 +132,7 @@ static int send_body(struct exchange *exchange, struct file *file, uint64_t offs
 
 static int send_opened(struct exchange *exchange, const char *path, struct file *file)
 {
-	struct answer answer = { .attributes = file_attributes(file) };
+	struct answer answer = {.attributes = file_attributes(file)};
 
 	if (answer.attributes->mode >> 12 == FILE_TYPE_DIRECTORY)
 		return -EISDIR;

@@ -32,16 +32,16 @@ struct wish {
 
 static struct {
 	struct stream *stream;
-	struct fiber_mutex mutex;       /* of the frames to the monitor */
-	struct control_hello hello;     /* the monitor's */
+	struct fiber_mutex mutex;   /* of the frames to the monitor */
+	struct control_hello hello; /* the monitor's */
 	bool greeted;
 	struct wait_list greeting;
-	struct wish *wishes;            /* oldest first */
+	struct wish *wishes; /* oldest first */
 	struct stream *spare;
-	unsigned spare_default;         /* of STREAM_CAPACITY in 'spare' */
-	unsigned asked_default;         /* requests for those under way */
-	uint16_t asked;                 /* requests made, for their ids */
-	unsigned stock;                 /* how many spare ones are kept; grows with the need */
+	unsigned spare_default; /* of STREAM_CAPACITY in 'spare' */
+	unsigned asked_default; /* requests for those under way */
+	uint16_t asked;         /* requests made, for their ids */
+	unsigned stock;         /* how many spare ones are kept; grows with the need */
 } control;
 
 static bool is_default(uint64_t to_host, uint64_t to_guest)
@@ -134,17 +134,20 @@ static void got_hello(const struct frame *frame, const unsigned char *body)
 	struct control_hello *hello = &control.hello;
 
 	if (frame->error == EPROTONOSUPPORT)
-		guest_refuse("this monitor does not speak version %u.%u of the control protocol: build guest "
-			     "and monitor from the same release", CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR);
+		guest_refuse("this monitor does not speak version %u.%u of the control protocol: "
+			     "build both from the same release",
+			CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR);
 	if (frame->error)
 		guest_refuse("the monitor refused this guest's hello with error %u", frame->error);
-	if (wire_decode(&control_messages[CONTROL_HELLO], hello, body, frame->length - FRAME_HEADER_LEN) ||
+	if (wire_decode(&control_messages[CONTROL_HELLO], hello, body,
+		    frame->length - FRAME_HEADER_LEN) ||
 		hello->magic != CONTROL_MAGIC)
 		guest_panic("the monitor's hello is none");
 	if (hello->version_major != CONTROL_VERSION_MAJOR)
-		guest_refuse("the monitor speaks version %u.%u of the control protocol and this guest %u.%u: "
-			     "build both from the same release", hello->version_major, hello->version_minor,
-			CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR);
+		guest_refuse("the monitor speaks version %u.%u of the control protocol and this "
+			     "guest %u.%u: build both from the same release",
+			hello->version_major, hello->version_minor, CONTROL_VERSION_MAJOR,
+			CONTROL_VERSION_MINOR);
 	control.greeted = true;
 	wait_list_wake(&control.greeting);
 }
@@ -187,22 +190,25 @@ static void read_control(struct stream *stream, void *context)
 
 /* ---- requests */
 
-static int send_control(enum control_type type, uint32_t request_id, const void *body, deadline until)
+static int send_control(
+	enum control_type type, uint32_t request_id, const void *body, deadline until)
 {
-	struct frame frame = { .request_id = request_id };
+	struct frame frame = {.request_id = request_id};
 
-	return frame_send(control.stream, &control.mutex, &control_messages[type], &frame, body, until);
+	return frame_send(
+		control.stream, &control.mutex, &control_messages[type], &frame, body, until);
 }
 
 static int ask(uint32_t to_host, uint32_t to_guest, deadline until)
 {
-	struct control_new_stream body = { to_host, to_guest };
+	struct control_new_stream body = {to_host, to_guest};
 	uint16_t sizes = sizes_of(to_host, to_guest);
 	int error;
 
 	/* Counted first: while the request waits for room, others see that it is under way. */
 	control.asked_default += is_default(to_host, to_guest);
-	error = send_control(CONTROL_NEW_STREAM, (uint32_t)control.asked++ << 16 | sizes, &body, until);
+	error = send_control(
+		CONTROL_NEW_STREAM, (uint32_t)control.asked++ << 16 | sizes, &body, until);
 	if (error)
 		count_answer(sizes);
 	return error;
@@ -221,7 +227,8 @@ static struct stream *take_spare(uint32_t to_host, uint32_t to_guest)
 {
 	struct stream **link = &control.spare, *stream;
 
-	while (*link && ((*link)->pipe.out.capacity != to_host || (*link)->pipe.in.capacity != to_guest))
+	while (*link &&
+		((*link)->pipe.out.capacity != to_host || (*link)->pipe.in.capacity != to_guest))
 		link = &(*link)->next;
 	stream = *link;
 	if (!stream)
@@ -245,15 +252,15 @@ static int ask_for(uint32_t to_host, uint32_t to_guest, deadline until)
 	control.stock = control.stock ? 2 * control.stock : 2;
 	if (control.stock > STOCK_MOST)
 		control.stock = STOCK_MOST;
-	/* Each of those under way has a wish or will be spare. One more is sure to be for this one. */
+	/* Each of those under way has a wish or will be spare. One more is for this one. */
 	int error = ask(to_host, to_guest, until);
 	return error ? error : control_prepare(control.stock, until);
 }
 
-int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity, struct stream **ret_stream,
-		deadline until)
+int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity,
+	struct stream **ret_stream, deadline until)
 {
-	struct wish wish = { to_host_capacity, to_guest_capacity };
+	struct wish wish = {to_host_capacity, to_guest_capacity};
 	struct wish **link = &control.wishes;
 	int error;
 
@@ -296,15 +303,17 @@ void control_start(void)
 	read_control(control.stream, NULL);
 	while (!control.greeted) {
 		if (wait_list_wait(&control.greeting, until) && !control.greeted)
-			guest_refuse("the monitor did not answer within %d s", HELLO_TIMEOUT_MS / 1000);
+			guest_refuse(
+				"the monitor did not answer within %d s", HELLO_TIMEOUT_MS / 1000);
 	}
 }
 
 void stream_close(struct stream *stream)
 {
-	struct control_close_stream body = { stream->id };
+	struct control_close_stream body = {stream->id};
 
-	/* First the end of the stream, then the word that the pipe is not touched again: see PROTOCOL.md. */
+	/* First the end of the stream, then the word that the pipe is not touched again: see
+	 * PROTOCOL.md. */
 	stream_detach(stream);
 	send_control(CONTROL_CLOSE_STREAM, 0, &body, FOREVER);
 }

@@ -14,8 +14,8 @@
 void control_start(void);
 
 /* A fresh stream that nobody has opened. 0, -ETIMEDOUT, or the monitor's refusal. */
-int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity, struct stream **ret_stream,
-		deadline until);
+int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity,
+	struct stream **ret_stream, deadline until);
 
 /* One of STREAM_CAPACITY if it is there already, else NULL; never waits. */
 struct stream *control_spare_stream(void);

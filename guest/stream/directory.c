@@ -9,9 +9,9 @@
 struct directory {
 	struct fs_client *client;
 	uint32_t handle;
-	uint64_t cookie;             /* of the last entry that was given out */
+	uint64_t cookie; /* of the last entry that was given out */
 	bool at_end;
-	size_t used, len;            /* bytes of 'entries' given out, and there */
+	size_t used, len; /* bytes of 'entries' given out, and there */
 	char name[FS_NAME_MAX + 1];
 	unsigned char entries[BATCH_LEN];
 };
@@ -19,14 +19,14 @@ struct directory {
 static int open_handle(struct directory *directory, const char *path, deadline until)
 {
 	struct mount_path at;
-	struct fs_open request = { .flags = FS_OPEN_READ | FS_OPEN_DIRECTORY };
+	struct fs_open request = {.flags = FS_OPEN_READ | FS_OPEN_DIRECTORY};
 	struct fs_opened opened;
-	struct fs_call call = { .type = FS_OPEN, .request = &request, .reply = &opened };
+	struct fs_call call = {.type = FS_OPEN, .request = &request, .reply = &opened};
 	int error = mount_resolve(path, &at);
 
 	if (error)
 		return error;
-	request.path = (struct wire_bytes){ at.relative, strlen(at.relative) };
+	request.path = (struct wire_bytes){at.relative, strlen(at.relative)};
 	error = mount_client(at.mount, &directory->client, until);
 	if (error)
 		return error;
@@ -58,9 +58,11 @@ int directory_open(struct directory **ret_directory, const char *path, deadline 
 
 static int next_batch(struct directory *directory, deadline until)
 {
-	struct fs_list request = { directory->handle, BATCH_LEN, directory->cookie };
-	struct fs_call call = { .type = FS_LIST, .request = &request, .bytes = directory->entries,
-		.room = BATCH_LEN };
+	struct fs_list request = {directory->handle, BATCH_LEN, directory->cookie};
+	struct fs_call call = {.type = FS_LIST,
+		.request = &request,
+		.bytes = directory->entries,
+		.room = BATCH_LEN};
 	int error = fs_perform(directory->client, &call, until);
 
 	if (error)
@@ -71,7 +73,8 @@ static int next_batch(struct directory *directory, deadline until)
 	return 0;
 }
 
-int directory_next(struct directory *directory, const char **ret_name, uint16_t *ret_type, deadline until)
+int directory_next(
+	struct directory *directory, const char **ret_name, uint16_t *ret_type, deadline until)
 {
 	struct fs_entry entry;
 	int error = 0;
@@ -81,8 +84,8 @@ int directory_next(struct directory *directory, const char **ret_name, uint16_t 
 		error = next_batch(directory, until);
 	if (error || directory->at_end)
 		return error;
-	used = fs_entry_decode(&entry, directory->entries + directory->used,
-		directory->len - directory->used);
+	used = fs_entry_decode(
+		&entry, directory->entries + directory->used, directory->len - directory->used);
 	if (used <= 0 || entry.name.len > FS_NAME_MAX)
 		return -EPROTO;
 	directory->used += (size_t)used;

@@ -138,7 +138,7 @@ static bool take_port(const char **text, uint16_t *ret_port)
 
 int endpoint_parse(const char *text, struct tcp_endpoint *ret_endpoint)
 {
-	struct tcp_endpoint endpoint = { 0 };
+	struct tcp_endpoint endpoint = {0};
 
 	if (!take_address(&text, &endpoint) || !take_port(&text, &endpoint.port))
 		return -EINVAL;
@@ -157,17 +157,18 @@ static bool is_host_name(const char *name, size_t len)
 	return true;
 }
 
-int endpoint_parse_target(const char *text, struct tcp_endpoint *ret_endpoint, struct wire_bytes *ret_host)
+int endpoint_parse_target(
+	const char *text, struct tcp_endpoint *ret_endpoint, struct wire_bytes *ret_host)
 {
 	const char *colon = strrchr(text, ':');
-	struct tcp_endpoint endpoint = { .family = TCP_NAME };
+	struct tcp_endpoint endpoint = {.family = TCP_NAME};
 
-	*ret_host = (struct wire_bytes){ NULL, 0 };
+	*ret_host = (struct wire_bytes){NULL, 0};
 	if (endpoint_parse(text, ret_endpoint) == 0)
 		return ret_endpoint->port ? 0 : -EINVAL;
 	if (!colon || !is_host_name(text, (size_t)(colon - text)))
 		return -EINVAL;
-	*ret_host = (struct wire_bytes){ text, (size_t)(colon - text) };
+	*ret_host = (struct wire_bytes){text, (size_t)(colon - text)};
 	if (!take_port(&colon, &endpoint.port) || endpoint.port == 0)
 		return -EINVAL;
 	*ret_endpoint = endpoint;
@@ -216,7 +217,8 @@ char *endpoint_format(const struct tcp_endpoint *endpoint, char text[ENDPOINT_TE
 	char address[40], scope[16] = "";
 
 	if (endpoint->family == TCP_IPV4) {
-		snprintf(text, ENDPOINT_TEXT_LEN, "%u.%u.%u.%u:%u", a[0], a[1], a[2], a[3], endpoint->port);
+		snprintf(text, ENDPOINT_TEXT_LEN, "%u.%u.%u.%u:%u", a[0], a[1], a[2], a[3],
+			endpoint->port);
 	} else if (endpoint->family == TCP_IPV6) {
 		format_ipv6(a, address, sizeof(address));
 		if (endpoint->scope)

@@ -11,13 +11,13 @@ void fiber_switch(void **ret_sp, void *sp); /* switch.S */
 
 static struct {
 	struct fiber *running;
-	struct fiber *first, *last;      /* the run queue */
-	struct fiber *free;              /* last in, first out: the warmest stack is on top */
-	struct fiber *ended;             /* its stack is free as soon as the scheduler runs */
+	struct fiber *first, *last; /* the run queue */
+	struct fiber *free;         /* last in, first out: the warmest stack is on top */
+	struct fiber *ended;        /* its stack is free as soon as the scheduler runs */
 	size_t stacks_made;
 	struct wait_list stack_waiters;
 	void *scheduler_sp;
-	void *scheduler_fiber;           /* for the sanitizers, as the next three */
+	void *scheduler_fiber; /* for the sanitizers, as the next three */
 	void *scheduler_fake_stack;
 	const void *scheduler_stack;
 	size_t scheduler_stack_len;
@@ -58,7 +58,8 @@ static void switch_to_scheduler(struct fiber *self, bool ending)
 	sanitizer_leave(ending ? NULL : &self->sanitizer_stack, fibers.scheduler_stack,
 		fibers.scheduler_stack_len, fibers.scheduler_fiber);
 	fiber_switch(&self->sp, fibers.scheduler_sp);
-	sanitizer_arrive(self->sanitizer_stack, &fibers.scheduler_stack, &fibers.scheduler_stack_len);
+	sanitizer_arrive(
+		self->sanitizer_stack, &fibers.scheduler_stack, &fibers.scheduler_stack_len);
 }
 
 static void reclaim(struct fiber *fiber)
@@ -117,7 +118,7 @@ static struct fiber *make_fiber(void)
 		return NULL;
 	fibers.stacks_made++;
 	fiber = (struct fiber *)(void *)(stack + len - ((sizeof(*fiber) + 63) & ~(size_t)63));
-	*fiber = (struct fiber){ .stack = stack, .stack_len = len, .timer_index = TIMER_NONE };
+	*fiber = (struct fiber){.stack = stack, .stack_len = len, .timer_index = TIMER_NONE};
 	return fiber;
 }
 

@@ -32,13 +32,13 @@ struct fiber {
 	void *argument;
 	struct fiber *next; /* in the run queue or the free list */
 	enum fiber_state state;
-	bool timed_out;     /* how the last fiber_suspend ended */
-	unsigned calls;     /* stream calls that did not wait since this fiber's turn began */
-	deadline until;     /* of the wait it is in */
-	uint64_t timer_at;  /* nanoseconds; its key in the timer heap, at most 'until' */
-	size_t timer_index; /* its place in the timer heap, or TIMER_NONE */
-	void *stack;        /* lowest usable byte */
-	size_t stack_len;   /* bytes; this struct lies at the upper end of them */
+	bool timed_out;        /* how the last fiber_suspend ended */
+	unsigned calls;        /* stream calls that did not wait since this fiber's turn began */
+	deadline until;        /* of the wait it is in */
+	uint64_t timer_at;     /* nanoseconds; its key in the timer heap, at most 'until' */
+	size_t timer_index;    /* its place in the timer heap, or TIMER_NONE */
+	void *stack;           /* lowest usable byte */
+	size_t stack_len;      /* bytes; this struct lies at the upper end of them */
 	void *sanitizer_fiber; /* TSan's name for it */
 	void *sanitizer_stack; /* ASan's fake stack while it is suspended */
 };
@@ -46,20 +46,23 @@ struct fiber {
 /* The fiber that runs; NULL in the scheduler. */
 struct fiber *fiber_current(void);
 
-/* Suspends the caller until fiber_wake or the deadline (NO_WAIT: not at all): 0 or -ETIMEDOUT. Wakes without a cause are allowed:
- * callers look again. */
+/* Suspends the caller until fiber_wake or the deadline (NO_WAIT: not at all): 0 or -ETIMEDOUT.
+ * Wakes without a cause are allowed: callers look again. */
 int fiber_suspend(deadline until);
 
-/* Makes a waiting fiber runnable, behind those that already are. Nothing happens to one that does not wait. */
+/* Makes a waiting fiber runnable, behind those that already are. Nothing happens to one that does
+ * not wait. */
 void fiber_wake(struct fiber *fiber);
 
-/* To be called by calls that did not have to wait: lets the others run when this fiber went on for long. */
+/* To be called by calls that did not have to wait: lets the others run when this fiber went on for
+ * long. */
 void fiber_take_turn(deadline until);
 
 /* Waits until a fiber has ended and its stack is free again. */
 void fiber_await_stack(void);
 
-/* For the scheduler: runs the next runnable fiber until it waits, yields or ends. False: none is runnable. */
+/* For the scheduler: runs the next runnable fiber until it waits, yields or ends. False: none is
+ * runnable. */
 bool fiber_run_next(void);
 bool fiber_any_runnable(void);
 

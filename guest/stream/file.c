@@ -12,7 +12,7 @@ struct file {
 
 static struct wire_bytes bytes_of(const char *text)
 {
-	return (struct wire_bytes){ text, strlen(text) };
+	return (struct wire_bytes){text, strlen(text)};
 }
 
 /* One request to the mount that a path lies in. */
@@ -30,10 +30,11 @@ static int perform_at(const struct mount_path *at, struct fs_call *call, deadlin
 
 /* ---- files */
 
-static int open_at(const struct mount_path *at, struct fs_open *request, struct file *file, deadline until)
+static int open_at(
+	const struct mount_path *at, struct fs_open *request, struct file *file, deadline until)
 {
 	struct fs_opened opened;
-	struct fs_call call = { .type = FS_OPEN, .request = request, .reply = &opened };
+	struct fs_call call = {.type = FS_OPEN, .request = request, .reply = &opened};
 	int error = mount_client(at->mount, &file->client, until);
 
 	if (error)
@@ -48,10 +49,11 @@ static int open_at(const struct mount_path *at, struct fs_open *request, struct 
 	return 0;
 }
 
-int file_open(struct file **ret_file, const char *path, uint32_t flags, uint32_t mode, deadline until)
+int file_open(
+	struct file **ret_file, const char *path, uint32_t flags, uint32_t mode, deadline until)
 {
 	struct mount_path at;
-	struct fs_open request = { .flags = flags, .mode = mode };
+	struct fs_open request = {.flags = flags, .mode = mode};
 	struct file *file;
 	int error = mount_resolve(path, &at);
 
@@ -77,10 +79,12 @@ const struct fs_attributes *file_attributes(const struct file *file)
 	return &file->attributes;
 }
 
-static long read_piece(struct file *file, unsigned char *bytes, size_t len, uint64_t offset, deadline until)
+static long read_piece(
+	struct file *file, unsigned char *bytes, size_t len, uint64_t offset, deadline until)
 {
-	struct fs_read request = { .handle = file->handle, .length = (uint32_t)len, .offset = offset };
-	struct fs_call call = { .type = FS_READ, .request = &request, .bytes = bytes, .room = len };
+	struct fs_read request = {
+		.handle = file->handle, .length = (uint32_t)len, .offset = offset};
+	struct fs_call call = {.type = FS_READ, .request = &request, .bytes = bytes, .room = len};
 	int error = fs_perform(file->client, &call, until);
 
 	return error ? error : (long)call.len;
@@ -92,7 +96,8 @@ long file_read(struct file *file, void *ret_bytes, size_t len, uint64_t offset, 
 
 	while (done < len) {
 		size_t piece = len - done < most ? len - done : most;
-		long got = read_piece(file, (unsigned char *)ret_bytes + done, piece, offset + done, until);
+		long got = read_piece(
+			file, (unsigned char *)ret_bytes + done, piece, offset + done, until);
 
 		if (got < 0)
 			return done ? (long)done : got;
@@ -103,12 +108,12 @@ long file_read(struct file *file, void *ret_bytes, size_t len, uint64_t offset, 
 	return (long)done;
 }
 
-static long write_piece(struct file *file, const unsigned char *bytes, size_t len, uint64_t offset,
-		deadline until)
+static long write_piece(
+	struct file *file, const unsigned char *bytes, size_t len, uint64_t offset, deadline until)
 {
-	struct fs_write request = { .handle = file->handle, .offset = offset, .data = { bytes, len } };
+	struct fs_write request = {.handle = file->handle, .offset = offset, .data = {bytes, len}};
 	struct fs_written written;
-	struct fs_call call = { .type = FS_WRITE, .request = &request, .reply = &written };
+	struct fs_call call = {.type = FS_WRITE, .request = &request, .reply = &written};
 	int error = fs_perform(file->client, &call, until);
 
 	if (error)
@@ -122,7 +127,8 @@ long file_write(struct file *file, const void *bytes, size_t len, uint64_t offse
 
 	while (done < len) {
 		size_t piece = len - done < most ? len - done : most;
-		long put = write_piece(file, (const unsigned char *)bytes + done, piece, offset + done, until);
+		long put = write_piece(
+			file, (const unsigned char *)bytes + done, piece, offset + done, until);
 
 		if (put <= 0)
 			return put ? put : -EIO;
@@ -133,8 +139,8 @@ long file_write(struct file *file, const void *bytes, size_t len, uint64_t offse
 
 int file_sync(struct file *file, deadline until)
 {
-	struct fs_sync request = { .handle = file->handle };
-	struct fs_call call = { .type = FS_SYNC, .request = &request };
+	struct fs_sync request = {.handle = file->handle};
+	struct fs_call call = {.type = FS_SYNC, .request = &request};
 
 	return fs_perform(file->client, &call, until);
 }
@@ -147,12 +153,15 @@ void file_close(struct file *file)
 }
 
 long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attributes *ret_attributes,
-		deadline until)
+	deadline until)
 {
 	struct mount_path at;
-	struct fs_read_file request = { .length = len };
-	struct fs_call call = { .type = FS_READ_FILE, .request = &request, .reply = ret_attributes,
-		.bytes = ret_bytes, .room = len };
+	struct fs_read_file request = {.length = len};
+	struct fs_call call = {.type = FS_READ_FILE,
+		.request = &request,
+		.reply = ret_attributes,
+		.bytes = ret_bytes,
+		.room = len};
 	int error = mount_resolve(path, &at);
 
 	if (!error && at.directory)
@@ -169,8 +178,8 @@ long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attribut
 int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline until)
 {
 	struct mount_path at;
-	struct fs_stat request = { 0 };
-	struct fs_call call = { .type = FS_STAT, .request = &request, .reply = ret_attributes };
+	struct fs_stat request = {0};
+	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = ret_attributes};
 	int error = mount_resolve(path, &at);
 
 	if (error)
@@ -185,8 +194,8 @@ int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline u
 int path_mkdir(const char *path, uint32_t mode, deadline until)
 {
 	struct mount_path at;
-	struct fs_mkdir request = { .mode = mode };
-	struct fs_call call = { .type = FS_MKDIR, .request = &request };
+	struct fs_mkdir request = {.mode = mode};
+	struct fs_call call = {.type = FS_MKDIR, .request = &request};
 	int error = mount_resolve(path, &at);
 
 	if (error)
@@ -198,8 +207,8 @@ int path_mkdir(const char *path, uint32_t mode, deadline until)
 static int unlink_path(const char *path, uint32_t flags, deadline until)
 {
 	struct mount_path at;
-	struct fs_unlink request = { .flags = flags };
-	struct fs_call call = { .type = FS_UNLINK, .request = &request };
+	struct fs_unlink request = {.flags = flags};
+	struct fs_call call = {.type = FS_UNLINK, .request = &request};
 	int error = mount_resolve(path, &at);
 
 	if (error)
@@ -221,8 +230,8 @@ int path_rmdir(const char *path, deadline until)
 int path_rename(const char *from, const char *to, deadline until)
 {
 	struct mount_path source, target;
-	struct fs_rename request = { 0 };
-	struct fs_call call = { .type = FS_RENAME, .request = &request };
+	struct fs_rename request = {0};
+	struct fs_call call = {.type = FS_RENAME, .request = &request};
 	int error = mount_resolve(from, &source);
 
 	if (!error)

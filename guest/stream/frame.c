@@ -4,8 +4,8 @@
 /* Room for the payload of an Open frame: a path or a host name, and fixed fields. */
 #define OPEN_PAYLOAD_MAX (FS_PATH_MAX + 64)
 
-int frame_send_now(struct stream *stream, const struct wire_message *message, const struct frame *frame,
-		const void *body)
+int frame_send_now(struct stream *stream, const struct wire_message *message,
+	const struct frame *frame, const void *body)
 {
 	struct ring_span span = ring_reserve(&stream->pipe.out);
 	size_t len;
@@ -19,9 +19,10 @@ int frame_send_now(struct stream *stream, const struct wire_message *message, co
 	return 0;
 }
 
-/* With the mutex held. No other fiber comes between the room and the frame, so frames are never mixed. */
-static int send_when_room(struct stream *stream, const struct wire_message *message, const struct frame *frame,
-		const void *body, deadline until)
+/* With the mutex held. No other fiber comes between the room and the frame, so frames are never
+ * mixed. */
+static int send_when_room(struct stream *stream, const struct wire_message *message,
+	const struct frame *frame, const void *body, deadline until)
 {
 	size_t len = frame->error ? FRAME_HEADER_LEN : wire_encoded_len(message, body);
 	unsigned char *room;
@@ -37,7 +38,7 @@ static int send_when_room(struct stream *stream, const struct wire_message *mess
 }
 
 int frame_send(struct stream *stream, struct fiber_mutex *mutex, const struct wire_message *message,
-		const struct frame *frame, const void *body, deadline until)
+	const struct frame *frame, const void *body, deadline until)
 {
 	int error;
 
@@ -49,8 +50,10 @@ int frame_send(struct stream *stream, struct fiber_mutex *mutex, const struct wi
 	return error;
 }
 
-/* How many bytes a look has to find: the whole frame once its header is there. 0 when the frame is complete. */
-static long missing(struct stream *stream, struct frame *ret_frame, const unsigned char *data, size_t len)
+/* How many bytes a look has to find: the whole frame once its header is there. 0 when the frame is
+ * complete. */
+static long missing(
+	struct stream *stream, struct frame *ret_frame, const unsigned char *data, size_t len)
 {
 	int known = frame_decode(ret_frame, data, len);
 
@@ -63,7 +66,8 @@ static long missing(struct stream *stream, struct frame *ret_frame, const unsign
 	return ret_frame->length > len ? (long)ret_frame->length : 0;
 }
 
-int frame_await(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body, deadline until)
+int frame_await(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body,
+	deadline until)
 {
 	const unsigned char *data;
 	long need = FRAME_HEADER_LEN;
@@ -88,8 +92,8 @@ int frame_await_now(struct stream *stream, struct frame *ret_frame, const unsign
 
 	for (;;) {
 		struct ring_span span = ring_peek(in);
-		long need = span.len ? missing(stream, ret_frame, span.data, span.len) :
-				       (long)FRAME_HEADER_LEN;
+		long need = span.len ? missing(stream, ret_frame, span.data, span.len)
+				     : (long)FRAME_HEADER_LEN;
 
 		if (need <= 0) {
 			*ret_body = span.data + FRAME_HEADER_LEN;
@@ -99,7 +103,8 @@ int frame_await_now(struct stream *stream, struct frame *ret_frame, const unsign
 			return span.end < 0 && span.len == 0 ? span.end : -EPIPE;
 		if (announced == (size_t)need)
 			return -EAGAIN;
-		/* Announced, it has to be looked for once more. Partner: the monitor's ring_wake_consumer. */
+		/* Announced, it has to be looked for once more. Partner: the monitor's
+		 * ring_wake_consumer. */
 		ring_await_data(in, (size_t)need);
 		announced = (size_t)need;
 	}
@@ -112,14 +117,15 @@ void frame_done(struct stream *stream, const struct frame *frame)
 
 void frame_refuse(struct stream *stream, const struct frame *frame)
 {
-	struct frame reply = { .flags = FRAME_REPLY, .request_id = frame->request_id, .error = ENOTSUP };
+	struct frame reply = {
+		.flags = FRAME_REPLY, .request_id = frame->request_id, .error = ENOTSUP};
 
 	if (!(frame->flags & FRAME_REPLY))
 		frame_send_now(stream, &control_messages[CONTROL_UNSUPPORTED], &reply, NULL);
 }
 
-static int read_opened(struct stream *stream, const struct wire_message *message, void *ret_opened,
-		deadline until)
+static int read_opened(
+	struct stream *stream, const struct wire_message *message, void *ret_opened, deadline until)
 {
 	const unsigned char *body;
 	struct frame frame;
@@ -138,13 +144,13 @@ static int read_opened(struct stream *stream, const struct wire_message *message
 }
 
 int stream_open_protocol(struct stream *stream, enum protocol_number protocol,
-		const struct wire_message *payload_message, const void *payload,
-		const struct wire_message *opened_message, void *ret_opened, deadline until)
+	const struct wire_message *payload_message, const void *payload,
+	const struct wire_message *opened_message, void *ret_opened, deadline until)
 {
 	unsigned char bytes[OPEN_PAYLOAD_MAX];
 	size_t len = wire_encode_body(payload_message, payload, bytes, sizeof(bytes));
-	struct stream_open open = { protocol, PROTOCOL_VERSION, { bytes, len } };
-	struct frame frame = { .request_id = 1 };
+	struct stream_open open = {protocol, PROTOCOL_VERSION, {bytes, len}};
+	struct frame frame = {.request_id = 1};
 	int error;
 
 	if (len == 0)

@@ -11,25 +11,25 @@
 
 #define FS_TO_HOST_CAPACITY  (256u << 10)
 #define FS_TO_GUEST_CAPACITY (1u << 20)
-#define REQUESTS_MOST        65536u /* under way on one stream */
+#define REQUESTS_MOST        65536u       /* under way on one stream */
 #define PIECE_MOST           (256u << 10) /* bytes: the next piece is read while this one is on its way */
 #define WRITE_HEADER_LEN     32u
 
-/* What has to be known of a request until its answer comes, also when nobody waits for it any more. */
+/* What has to be known of a request until its answer comes, also when nobody waits. */
 struct fs_request {
-	uint32_t id;              /* generation << 16 | index in the table */
+	uint32_t id; /* generation << 16 | index in the table */
 	enum fs_type type;
-	struct fs_call *call;     /* NULL: discard the answer */
-	uint32_t handle;          /* of FS_CLOSE */
-	struct fs_request *next;  /* free, or still to be sent */
+	struct fs_call *call;    /* NULL: discard the answer */
+	uint32_t handle;         /* of FS_CLOSE */
+	struct fs_request *next; /* free, or still to be sent */
 };
 
 struct fs_client {
 	struct stream *stream;
-	struct fiber_mutex mutex;          /* of those who write a frame */
-	uint32_t max_frame;                /* bytes */
+	struct fiber_mutex mutex; /* of those who write a frame */
+	uint32_t max_frame;       /* bytes */
 	unsigned holders;
-	int error;                         /* not 0: the stream is of no use any more */
+	int error; /* not 0: the stream is of no use any more */
 	struct fs_request **table;
 	uint32_t table_len, table_room;
 	struct fs_request *free;
@@ -67,7 +67,8 @@ static struct fs_request *new_request(struct fs_client *client)
 	return request;
 }
 
-static struct fs_request *take_request(struct fs_client *client, enum fs_type type, struct fs_call *call)
+static struct fs_request *take_request(
+	struct fs_client *client, enum fs_type type, struct fs_call *call)
 {
 	struct fs_request *request = client->free;
 
@@ -143,7 +144,8 @@ static int take_answer(struct fs_call *call, const struct frame *frame, const un
 		return -(int)(frame->error & 0xffff);
 	if (frame->type != call->type)
 		return -EPROTO;
-	if (call->type == FS_READ || call->type == FS_LIST || (call->type == FS_READ_FILE && !first))
+	if (call->type == FS_READ || call->type == FS_LIST ||
+		(call->type == FS_READ_FILE && !first))
 		return take_bytes(call, body, len);
 	if (!call->reply)
 		return 0;
@@ -152,7 +154,7 @@ static int take_answer(struct fs_call *call, const struct frame *frame, const un
 
 /* Nobody waits for this any more. A file that was opened has to be closed, though. */
 static void discard_answer(struct fs_client *client, const struct fs_request *request,
-		const struct frame *frame, const unsigned char *body)
+	const struct frame *frame, const unsigned char *body)
 {
 	struct fs_opened opened;
 
@@ -162,7 +164,8 @@ static void discard_answer(struct fs_client *client, const struct fs_request *re
 		fs_close_handle(client, opened.handle);
 }
 
-static void got_answer(struct fs_client *client, const struct frame *frame, const unsigned char *body)
+static void got_answer(
+	struct fs_client *client, const struct frame *frame, const unsigned char *body)
 {
 	struct fs_request *request = find_request(client, frame->request_id);
 	bool last = frame->error || !(frame->flags & FRAME_MORE);
@@ -194,16 +197,16 @@ static void send_closes(struct fs_client *client)
 	struct fs_request *request;
 
 	while ((request = client->unsent_closes)) {
-		struct fs_close body = { request->handle };
-		struct frame frame = { .request_id = request->id };
-		int error = frame_send_now(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame,
-			&body);
+		struct fs_close body = {request->handle};
+		struct frame frame = {.request_id = request->id};
+		int error = frame_send_now(
+			client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame, &body);
 
 		if (error == -EAGAIN) {
-			/* A fiber that waits for more room announces it again when this wakes it. */
+			/* A fiber that waits for more announces it again when woken. */
 			ring_await_room(&client->stream->pipe.out, FRAME_HEADER_LEN + sizeof(body));
-			error = frame_send_now(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST],
-				&frame, &body);
+			error = frame_send_now(client->stream,
+				&fs_requests[FS_CLOSE - STREAM_FIRST], &frame, &body);
 			if (error == -EAGAIN)
 				return;
 		}
@@ -232,7 +235,7 @@ static void read_answers(struct stream *stream, void *context)
 int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
 {
 	struct fs_request *request;
-	struct frame frame = { 0 };
+	struct frame frame = {0};
 	int error;
 
 	if (client->error)
@@ -241,8 +244,8 @@ int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
 	if (!request)
 		return -ENOMEM;
 	frame.request_id = request->id;
-	error = frame_send(client->stream, &client->mutex, &fs_requests[call->type - STREAM_FIRST], &frame,
-		call->request, until);
+	error = frame_send(client->stream, &client->mutex, &fs_requests[call->type - STREAM_FIRST],
+		&frame, call->request, until);
 	if (error) {
 		free_request(client, request);
 		return call->done ? call->error : error;
@@ -291,7 +294,7 @@ size_t fs_most_written(const struct fs_client *client)
 
 static int open_stream(struct fs_client *client, struct mount *mount, deadline until)
 {
-	struct fs_mount payload = { mount_directory(mount) };
+	struct fs_mount payload = {mount_directory(mount)};
 	struct fs_mounted mounted;
 	int error = stream_open_protocol(client->stream, PROTOCOL_FS, &fs_mount_message, &payload,
 		&fs_mounted_message, &mounted, until);
@@ -315,7 +318,8 @@ int fs_connect(struct mount *mount, struct fs_client **ret_client, deadline unti
 
 	if (!client)
 		return -ENOMEM;
-	error = control_new_stream(FS_TO_HOST_CAPACITY, FS_TO_GUEST_CAPACITY, &client->stream, until);
+	error = control_new_stream(
+		FS_TO_HOST_CAPACITY, FS_TO_GUEST_CAPACITY, &client->stream, until);
 	if (error) {
 		free(client);
 		return error;

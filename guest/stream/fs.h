@@ -14,19 +14,20 @@ struct mount;
 /* A request and where its answer goes. Lies on the stack of the fiber that waits. */
 struct fs_call {
 	enum fs_type type;
-	const void *request;      /* the C struct of fs_requests[type - STREAM_FIRST] */
-	void *reply;              /* of FS_OPEN, FS_STAT, FS_WRITE, FS_READ_FILE: where to decode the (first)
-				   * answer's struct; NULL: it is not wanted */
-	unsigned char *bytes;     /* of FS_READ, FS_LIST and FS_READ_FILE: where the bytes go */
-	size_t room;              /* bytes there; more than that is a broken answer */
-	size_t len;               /* bytes that came */
-	unsigned answers;         /* so far */
+	const void *request; /* the C struct of fs_requests[type - STREAM_FIRST] */
+	void *reply; /* of FS_OPEN, FS_STAT, FS_WRITE, FS_READ_FILE: where to decode the (first)
+		      * answer's struct; NULL: it is not wanted */
+	unsigned char *bytes; /* of FS_READ, FS_LIST and FS_READ_FILE: where the bytes go */
+	size_t room;          /* bytes there; more than that is a broken answer */
+	size_t len;           /* bytes that came */
+	unsigned answers;     /* so far */
 	bool done;
 	int error;
 	struct wait_list waiters;
 };
 
-/* 0 or the errno of the answer, of the stream, or -ETIMEDOUT: then the answer is discarded when it comes. */
+/* 0 or the errno of the answer, of the stream, or -ETIMEDOUT: then the answer is discarded when it
+ * comes. */
 int fs_perform(struct fs_client *client, struct fs_call *call, deadline until);
 
 /* Closes a handle without waiting, now or as soon as there is room for the request. */

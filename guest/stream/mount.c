@@ -9,10 +9,10 @@
 #include "guest/stream/start.h"
 
 struct mount {
-	const char *granted;         /* the directory as the monitor writes it */
+	const char *granted; /* the directory as the monitor writes it */
 	char directory[FS_PATH_MAX + 1];
-	size_t len;                  /* of 'directory'; 0 for the top */
-	struct fs_client *client;    /* NULL until the first use */
+	size_t len;               /* of 'directory'; 0 for the top */
+	struct fs_client *client; /* NULL until the first use */
 	struct fiber_mutex opening;
 };
 
@@ -20,7 +20,7 @@ static struct {
 	struct mount *mount;
 	uint32_t count;
 	bool read;
-	struct mount ungranted;      /* stands for all that no mount covers */
+	struct mount ungranted; /* stands for all that no mount covers */
 } mounts;
 
 /* One entry of boot_info.mounts: "ro:/dir" or "rw:/dir". */
@@ -108,7 +108,7 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 
 struct wire_bytes mount_directory(const struct mount *mount)
 {
-	return (struct wire_bytes){ mount->granted, strlen(mount->granted) };
+	return (struct wire_bytes){mount->granted, strlen(mount->granted)};
 }
 
 int mount_client(struct mount *mount, struct fs_client **ret_client, deadline until)

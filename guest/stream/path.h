@@ -20,12 +20,13 @@ int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_
 /* A path as the file calls use it. */
 struct mount_path {
 	struct mount *mount;
-	const char *relative;    /* below the mount, "." for the mount itself; points into 'plain' */
-	bool directory;          /* the caller wrote it as a directory's */
+	const char *relative; /* below the mount, "." for the mount itself; points into 'plain' */
+	bool directory;       /* the caller wrote it as a directory's */
 	char plain[FS_PATH_MAX + 1];
 };
 
-/* 0, or as path_normalize. A path that no mount has gets one that the monitor refuses: EACCES at its first use. */
+/* 0, or as path_normalize. A path that no mount has gets one that the monitor refuses: EACCES at
+ * its first use. */
 int mount_resolve(const char *path, struct mount_path *ret_path);
 
 /* The guest directory of the mount, exactly as the monitor granted it. */

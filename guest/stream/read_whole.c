@@ -14,7 +14,8 @@
 
 struct whole {
 	struct stream *stream;
-	int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len);
+	int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes,
+		size_t len);
 	void *argument;
 	struct fs_attributes attributes;
 	bool begun; /* the attributes came */
@@ -52,35 +53,37 @@ static int take_pieces(struct whole *whole, deadline until)
 	return error;
 }
 
-static int read_on_stream(struct whole *whole, const struct mount_path *at, uint64_t offset, uint64_t length,
-		deadline until)
+static int read_on_stream(struct whole *whole, const struct mount_path *at, uint64_t offset,
+	uint64_t length, deadline until)
 {
-	struct fs_mount payload = { mount_directory(at->mount) };
+	struct fs_mount payload = {mount_directory(at->mount)};
 	struct fs_mounted mounted;
-	struct fs_read_file request = { .offset = offset, .length = length,
-		.path = { at->relative, strlen(at->relative) } };
-	struct frame frame = { .request_id = 2 };
+	struct fs_read_file request = {
+		.offset = offset, .length = length, .path = {at->relative, strlen(at->relative)}};
+	struct frame frame = {.request_id = 2};
 	int error = stream_open_protocol(whole->stream, PROTOCOL_FS, &fs_mount_message, &payload,
 		&fs_mounted_message, &mounted, until);
 
 	if (!error)
-		error = frame_send(whole->stream, NULL, &fs_requests[FS_READ_FILE - STREAM_FIRST], &frame,
-			&request, until);
+		error = frame_send(whole->stream, NULL, &fs_requests[FS_READ_FILE - STREAM_FIRST],
+			&frame, &request, until);
 	return error ? error : take_pieces(whole, until);
 }
 
 int file_read_whole(const char *path, uint64_t offset, uint64_t length,
-		int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len),
-		void *argument, deadline until)
+	int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes,
+		size_t len),
+	void *argument, deadline until)
 {
-	struct whole whole = { .sink = sink, .argument = argument };
+	struct whole whole = {.sink = sink, .argument = argument};
 	struct mount_path at;
 	int error = mount_resolve(path, &at);
 
 	if (!error && at.directory)
 		error = -EISDIR;
 	if (!error)
-		error = control_new_stream(WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &whole.stream, until);
+		error = control_new_stream(
+			WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &whole.stream, until);
 	if (error)
 		return error;
 	error = read_on_stream(&whole, &at, offset, length, until);

@@ -42,7 +42,7 @@ static inline void sanitizer_leave(void **keep, const void *stack, size_t len, v
 	(void)keep, (void)stack, (void)len, (void)fiber;
 }
 
-/* The first thing after a switch. The outputs describe the stack that was left; they may be NULL. */
+/* The first thing after a switch. The outputs, of the stack that was left, may be NULL. */
 static inline void sanitizer_arrive(void *kept, const void **ret_stack, size_t *ret_len)
 {
 #ifdef SANITIZER_ADDRESS

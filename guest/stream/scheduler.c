@@ -27,11 +27,11 @@
 static struct {
 	struct bell_shared *to_host;
 	struct bell_shared *to_guest;
-	bool posted;          /* something was posted since the last look at whether to ring */
+	bool posted; /* something was posted since the last look at whether to ring */
 	bool exiting;
 	int exit_status;
-	uint64_t poll_most;   /* nanoseconds; 0: this guest never polls */
-	uint64_t poll;        /* how long it polls at present */
+	uint64_t poll_most; /* nanoseconds; 0: this guest never polls */
+	uint64_t poll;      /* how long it polls at present */
 } scheduler;
 
 void scheduler_post(uint32_t slot)
@@ -72,7 +72,7 @@ static void settle(void)
 
 static void hear_bell(void)
 {
-	struct bell_scan scan = { 0 };
+	struct bell_scan scan = {0};
 	uint32_t slot;
 
 	while (bell_next(scheduler.to_guest, &scan, &slot))

@@ -15,12 +15,14 @@
 
 #define STATUS_REFUSED 2
 
-/* The program's. A hosted guest's build renames it for this file: Linux's own entry is called main there. */
+/* The program's. A hosted guest's build renames it for this file: Linux's own entry is called main
+ * there. */
 int main(int argc, char **argv);
 
 /* ---- the end */
 
-static _Noreturn void print_and_exit(const char *prefix, const char *format, va_list list, int status)
+static _Noreturn void print_and_exit(
+	const char *prefix, const char *format, va_list list, int status)
 {
 	char line[256];
 	int used = snprintf(line, sizeof(line) - 1, "%s", prefix);
@@ -51,8 +53,8 @@ _Noreturn void guest_refuse(const char *format, ...)
 
 _Noreturn void guest_exit(int status)
 {
-	/* What was written lies in the rings. The monitor delivers it and ends the streams, as it does when a
-	 * guest dies (PROTOCOL.md section 3.5). */
+	/* What was written lies in the rings. The monitor delivers it and ends the streams, as it
+	 * does when a guest dies (PROTOCOL.md section 3.5). */
 	scheduler_exit(status);
 }
 
@@ -68,7 +70,7 @@ static char **string_vector(uint32_t offset, uint32_t count)
 	if (!vector)
 		guest_panic("no memory for %u arguments", count);
 	for (uint32_t i = 0; i < count; i++) {
-		/* A copy: main may write to its arguments, and the boot information is read-only. */
+		/* A copy: main may write to it, and the boot information is read-only. */
 		size_t len = strlen(string) + 1;
 
 		vector[i] = malloc(len);

@@ -12,9 +12,9 @@
 #include "pipe/bell.h"
 
 static struct {
-	struct stream **slot;  /* indexed by pipe slot */
+	struct stream **slot; /* indexed by pipe slot */
 	struct stream *dirty;
-	struct stream *freed;  /* structs to use again */
+	struct stream *freed; /* structs to use again */
 } streams;
 
 /* ---- making and unmaking */
@@ -48,7 +48,8 @@ static bool info_possible(const struct control_stream_info *info)
 	uint32_t slot = control_stream_slot(info->stream_id);
 
 	return slot < boot->pipe_slots && !streams.slot[slot] &&
-	       info->pipe_offset == boot->pipes_offset + (uint64_t)slot * sizeof(struct pipe_shared) &&
+	       info->pipe_offset ==
+		       boot->pipes_offset + (uint64_t)slot * sizeof(struct pipe_shared) &&
 	       ring_possible(info->to_host_offset, info->to_host_capacity) &&
 	       ring_possible(info->to_guest_offset, info->to_guest_capacity);
 }
@@ -56,10 +57,10 @@ static bool info_possible(const struct control_stream_info *info)
 static struct stream *attach(const struct control_stream_info *info)
 {
 	struct pipe_area area[2] = {
-		[PIPE_GUEST] = { platform_ring(info->to_host_offset, info->to_host_capacity),
-			info->to_host_capacity },
-		[PIPE_HOST] = { platform_ring(info->to_guest_offset, info->to_guest_capacity),
-			info->to_guest_capacity },
+		[PIPE_GUEST] = {platform_ring(info->to_host_offset, info->to_host_capacity),
+			info->to_host_capacity},
+		[PIPE_HOST] = {platform_ring(info->to_guest_offset, info->to_guest_capacity),
+			info->to_guest_capacity},
 	};
 	struct stream *stream;
 
@@ -166,7 +167,8 @@ void stream_slot_pending(uint32_t slot)
 {
 	struct stream *stream = stream_by_slot(slot);
 
-	/* A mark for a stream that was closed meanwhile; or for its successor, which looks and waits on. */
+	/* A mark for a stream that was closed meanwhile; or for its successor, which looks and
+	 * waits on. */
 	if (!stream)
 		return;
 	if (stream->hook)
@@ -176,7 +178,8 @@ void stream_slot_pending(uint32_t slot)
 
 /* ---- bytes. The pattern of every wait: look, announce at the ring, look again, suspend, look. */
 
-long stream_peek(struct stream *stream, const unsigned char **ret_data, size_t least, deadline until)
+long stream_peek(
+	struct stream *stream, const unsigned char **ret_data, size_t least, deadline until)
 {
 	struct ring_consumer *in = &stream->pipe.in;
 	bool timed_out = until == NO_WAIT;

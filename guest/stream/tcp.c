@@ -19,18 +19,19 @@
 struct listener {
 	struct stream *stream;
 	struct tcp_endpoint local;
-	struct fiber_mutex mutex; /* of one accept at a time: the stream has one reader and one writer */
-	unsigned window;          /* accepts to keep posted */
-	unsigned posted;          /* with the monitor now */
+	struct fiber_mutex
+		mutex;   /* of one accept at a time: the stream has one reader and one writer */
+	unsigned window; /* accepts to keep posted */
+	unsigned posted; /* with the monitor now */
 };
 
 /* ---- listening */
 
-/* Gives a fresh stream to the monitor. Its slot is the request id, so an answer names the stream. */
+/* Gives a fresh stream to the monitor. Its slot is the request id: an answer names it. */
 static int post(struct listener *listener, struct stream *stream, deadline until)
 {
-	struct tcp_accept accept = { stream->id };
-	struct frame frame = { .request_id = stream->slot };
+	struct tcp_accept accept = {stream->id};
+	struct frame frame = {.request_id = stream->slot};
 	int error;
 
 	error = frame_send(listener->stream, NULL, &tcp_accept_message, &frame, &accept, until);
@@ -71,14 +72,15 @@ static int refill(struct listener *listener, deadline until)
 	return error;
 }
 
-static int open_listener(struct listener *listener, const struct tcp_endpoint *local, deadline until)
+static int open_listener(
+	struct listener *listener, const struct tcp_endpoint *local, deadline until)
 {
-	struct tcp_listen listen = { .local = *local };
+	struct tcp_listen listen = {.local = *local};
 	struct tcp_listening listening;
 	int error;
 
-	error = stream_open_protocol(listener->stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &listen,
-		&tcp_listening_message, &listening, until);
+	error = stream_open_protocol(listener->stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message,
+		&listen, &tcp_listening_message, &listening, until);
 	if (error)
 		return error;
 	listener->local = listening.local;
@@ -116,9 +118,10 @@ const struct tcp_endpoint *listener_local(const struct listener *listener)
 	return &listener->local;
 }
 
-/* Takes the connection out of an answer. 0, the errno of the accept, or -EAGAIN: the frame is to be ignored. */
-static int take_incoming(struct listener *listener, const struct frame *frame, const unsigned char *body,
-		struct stream **ret_stream, struct tcp_incoming *ret_incoming)
+/* Takes the connection out of an answer. 0, the errno of the accept, or -EAGAIN: the frame is to be
+ * ignored. */
+static int take_incoming(struct listener *listener, const struct frame *frame,
+	const unsigned char *body, struct stream **ret_stream, struct tcp_incoming *ret_incoming)
 {
 	struct stream *stream = stream_by_slot(frame->request_id);
 
@@ -132,15 +135,17 @@ static int take_incoming(struct listener *listener, const struct frame *frame, c
 		stream_close(stream);
 		return -(int)(frame->error & 0xffff);
 	}
-	if (frame->type != TCP_INCOMING || wire_decode(&tcp_incoming_message, ret_incoming, body,
-		    frame->length - FRAME_HEADER_LEN) || ret_incoming->stream_id != stream->id)
+	if (frame->type != TCP_INCOMING ||
+		wire_decode(&tcp_incoming_message, ret_incoming, body,
+			frame->length - FRAME_HEADER_LEN) ||
+		ret_incoming->stream_id != stream->id)
 		guest_panic("the monitor sent a broken IncomingConnection");
 	*ret_stream = stream;
 	return 0;
 }
 
 static int accept_locked(struct listener *listener, struct stream **ret_stream,
-		struct tcp_incoming *ret_incoming, deadline until)
+	struct tcp_incoming *ret_incoming, deadline until)
 {
 	const unsigned char *body;
 	struct frame frame;
@@ -161,7 +166,7 @@ static int accept_locked(struct listener *listener, struct stream **ret_stream,
 }
 
 int tcp_accept(struct listener *listener, struct stream **ret_stream, struct tcp_endpoint *ret_peer,
-		struct tcp_endpoint *ret_local, deadline until)
+	struct tcp_endpoint *ret_local, deadline until)
 {
 	struct tcp_incoming incoming;
 	int error = fiber_lock(&listener->mutex, until);
@@ -232,10 +237,10 @@ static int start_connection(struct stream *stream, const struct connection *form
 }
 
 int tcp_serve(struct listener *listener,
-		void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
-		void *argument)
+	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
+	void *argument)
 {
-	struct connection form = { .serve = serve, .argument = argument };
+	struct connection form = {.serve = serve, .argument = argument};
 
 	for (;;) {
 		struct stream *stream;
@@ -260,12 +265,13 @@ static uint32_t milliseconds_left(deadline until)
 		return 0;
 	if (until <= now)
 		return 1;
-	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1 : UINT32_MAX;
+	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1
+						    : UINT32_MAX;
 }
 
 int tcp_connect(const char *target, struct stream **ret_stream, deadline until)
 {
-	struct tcp_connect connect = { .timeout_ms = milliseconds_left(until) };
+	struct tcp_connect connect = {.timeout_ms = milliseconds_left(until)};
 	struct tcp_connected connected;
 	struct stream *stream;
 	int error = endpoint_parse_target(target, &connect.remote, &connect.host);

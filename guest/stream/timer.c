@@ -38,7 +38,8 @@ static void sift_down(struct fiber *fiber, size_t index)
 
 		if (child >= timers.len)
 			break;
-		if (child + 1 < timers.len && timers.heap[child + 1]->timer_at < timers.heap[child]->timer_at)
+		if (child + 1 < timers.len &&
+			timers.heap[child + 1]->timer_at < timers.heap[child]->timer_at)
 			child++;
 		if (fiber->timer_at <= timers.heap[child]->timer_at)
 			break;

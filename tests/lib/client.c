@@ -17,7 +17,7 @@
 
 #define PIECE       (64u << 10) /* bytes */
 #define THREADS_MAX 256
-#define GONE_MS     3000
+#define GONE_MS     5000
 
 static struct sockaddr_in loopback(uint16_t port)
 {

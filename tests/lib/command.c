@@ -16,7 +16,7 @@
 #include "tests/lib/suite.h"
 
 #define STOP_MS 15000 /* the monitor itself gives what is under way 5 s */
-#define LEFT_MS 3000
+#define LEFT_MS 5000
 #define SIGNALS 64
 
 static const sigset_t *all_signals(void)

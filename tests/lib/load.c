@@ -23,6 +23,7 @@ struct connection {
 	uint64_t key;
 	uint64_t sent, received; /* bytes, since the start */
 	uint64_t message_end;	 /* position behind the message under way */
+	unsigned messages;	 /* that came back */
 	bool finished;		 /* nothing more is sent */
 	bool over;
 };
@@ -93,7 +94,10 @@ static void check(struct connection *connection, const unsigned char *bytes, siz
 static void next_message(struct run *run, struct connection *connection)
 {
 	run->load->messages++;
-	if (clock_ms() < run->stop_ms) {
+	connection->messages++;
+	bool more = run->load->duration_ms != 0 ? clock_ms() < run->stop_ms
+						: connection->messages < run->load->each;
+	if (more) {
 		connection->message_end += run->load->message_len;
 		return;
 	}

@@ -27,16 +27,25 @@ static struct {
 	} boot;
 	int fd;
 	unsigned char *head;
-	unsigned char *window[2];      /* by enum pipe_side */
+	unsigned char *window[2]; /* by enum pipe_side */
 	struct bell_shared *to_host, *to_guest;
 	struct script_stream stream[SCRIPT_STREAMS];
 	uint32_t next_slot;
-	uint64_t next_ring;            /* arena offset */
+	uint64_t next_ring; /* arena offset */
 	uint64_t now;
 	bool rung;
 	unsigned doorbells;
 	unsigned char body[FRAME_LEN_MAX];
 } monitor;
+
+#ifdef __SANITIZE_THREAD__
+/* By default each process waits a second before it exits, and every script is a process. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=0";
+}
+#endif
 
 _Noreturn void script_fail(const char *file, int line, const char *condition)
 {
@@ -59,7 +68,8 @@ static unsigned char *map_ring(enum pipe_side side, uint64_t offset, uint64_t ca
 	unsigned char *at = monitor.window[side] + 2 * offset;
 
 	map(capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, monitor.fd, offset, at);
-	map(capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, monitor.fd, offset, at + capacity);
+	map(capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, monitor.fd, offset,
+		at + capacity);
 	return at;
 }
 
@@ -77,7 +87,8 @@ static struct pipe_shared *header(uint32_t slot)
 	return (struct pipe_shared *)(void *)(monitor.head + monitor.boot.info.pipes_offset) + slot;
 }
 
-static struct script_stream *make_stream(uint32_t to_host, uint32_t to_guest, struct control_stream_info *info)
+static struct script_stream *make_stream(
+	uint32_t to_host, uint32_t to_guest, struct control_stream_info *info)
 {
 	uint32_t slot = monitor.next_slot++;
 	struct script_stream *stream = &monitor.stream[slot];
@@ -92,10 +103,12 @@ static struct script_stream *make_stream(uint32_t to_host, uint32_t to_guest, st
 		.to_host_capacity = to_host,
 		.to_guest_capacity = to_guest,
 	};
-	area[PIPE_GUEST] = (struct pipe_area){ map_ring(PIPE_HOST, info->to_host_offset, to_host), to_host };
-	area[PIPE_HOST] = (struct pipe_area){ map_ring(PIPE_HOST, info->to_guest_offset, to_guest), to_guest };
+	area[PIPE_GUEST] =
+		(struct pipe_area){map_ring(PIPE_HOST, info->to_host_offset, to_host), to_host};
+	area[PIPE_HOST] =
+		(struct pipe_area){map_ring(PIPE_HOST, info->to_guest_offset, to_guest), to_guest};
 	pipe_init(header(slot));
-	*stream = (struct script_stream){ .id = info->stream_id, .slot = slot, .exists = true };
+	*stream = (struct script_stream){.id = info->stream_id, .slot = slot, .exists = true};
 	pipe_attach(&stream->pipe, PIPE_HOST, header(slot), area);
 	ring_await_data(&stream->pipe.in, 1);
 	return stream;
@@ -106,11 +119,18 @@ static void fill_boot(const struct script *script)
 	struct boot_info *info = &monitor.boot.info;
 	size_t used = 0;
 
-	*info = (struct boot_info){ .magic = BOOT_MAGIC, .abi_version = BOOT_ABI_VERSION,
-		.length = sizeof(monitor.boot), .stack_count = script->stacks ? script->stacks : 64,
-		.arena_len = ARENA_LEN, .rings_offset = RINGS_OFFSET, .bell_to_guest_offset = 4096,
-		.pipes_offset = 8192, .pipe_slots = SCRIPT_STREAMS, .argc = 1,
-		.args_offset = sizeof(*info), .mounts_offset = sizeof(*info) + 6 };
+	*info = (struct boot_info){.magic = BOOT_MAGIC,
+		.abi_version = BOOT_ABI_VERSION,
+		.length = sizeof(monitor.boot),
+		.stack_count = script->stacks ? script->stacks : 64,
+		.arena_len = ARENA_LEN,
+		.rings_offset = RINGS_OFFSET,
+		.bell_to_guest_offset = 4096,
+		.pipes_offset = 8192,
+		.pipe_slots = SCRIPT_STREAMS,
+		.argc = 1,
+		.args_offset = sizeof(*info),
+		.mounts_offset = sizeof(*info) + 6};
 	memcpy(monitor.boot.strings, "guest", 6);
 	for (used = 6; info->mountc < 4 && script->mounts[info->mountc]; info->mountc++) {
 		strcpy(monitor.boot.strings + used, script->mounts[info->mountc]);
@@ -130,8 +150,8 @@ static void make_machine(const struct script *script)
 	fill_boot(script);
 	monitor.head = map(RINGS_OFFSET, PROT_READ | PROT_WRITE, MAP_SHARED, monitor.fd, 0, NULL);
 	for (int side = 0; side < 2; side++)
-		monitor.window[side] = map(WINDOW_LEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			-1, 0, NULL);
+		monitor.window[side] = map(WINDOW_LEN, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, NULL);
 	monitor.to_host = (struct bell_shared *)(void *)monitor.head;
 	monitor.to_guest = (struct bell_shared *)(void *)(monitor.head + 4096);
 	make_stream(CONTROL_CAP, CONTROL_CAP, &info);
@@ -144,12 +164,14 @@ static void make_machine(const struct script *script)
 
 /* ---- the monitor's turn */
 
-bool script_receive(struct script_stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
+bool script_receive(
+	struct script_stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
 {
 	struct ring_span span = ring_peek(&stream->pipe.in);
 	size_t body_len;
 
-	if (span.len == 0 || frame_decode(ret_frame, span.data, span.len) != 1 || ret_frame->length > span.len) {
+	if (span.len == 0 || frame_decode(ret_frame, span.data, span.len) != 1 ||
+		ret_frame->length > span.len) {
 		ring_await_data(&stream->pipe.in, span.len + 1);
 		return false;
 	}
@@ -160,11 +182,12 @@ bool script_receive(struct script_stream *stream, struct frame *ret_frame, const
 	return true;
 }
 
-void script_reply(struct script_stream *stream, const struct frame *request, const struct wire_message *message,
-		const void *body, uint32_t flags, uint32_t error)
+void script_reply(struct script_stream *stream, const struct frame *request,
+	const struct wire_message *message, const void *body, uint32_t flags, uint32_t error)
 {
-	struct frame frame = { .flags = (uint16_t)(FRAME_REPLY | flags), .request_id = request->request_id,
-		.error = error };
+	struct frame frame = {.flags = (uint16_t)(FRAME_REPLY | flags),
+		.request_id = request->request_id,
+		.error = error};
 	struct ring_span span = ring_reserve(&stream->pipe.out);
 	size_t len = wire_encode(message, &frame, body, span.data, span.len);
 
@@ -172,11 +195,12 @@ void script_reply(struct script_stream *stream, const struct frame *request, con
 	ring_commit(&stream->pipe.out, len);
 }
 
-void script_opened(struct script_stream *stream, const struct frame *open, const struct wire_message *message,
-		const void *payload)
+void script_opened(struct script_stream *stream, const struct frame *open,
+	const struct wire_message *message, const void *payload)
 {
 	unsigned char bytes[256];
-	struct stream_opened opened = { { bytes, wire_encode_body(message, payload, bytes, sizeof(bytes)) } };
+	struct stream_opened opened = {
+		{bytes, wire_encode_body(message, payload, bytes, sizeof(bytes))}};
 
 	script_reply(stream, open, &stream_opened_message, &opened, 0, 0);
 }
@@ -206,8 +230,8 @@ unsigned script_doorbells(void)
 
 static void answer_hello(const struct frame *frame)
 {
-	struct control_hello hello = { CONTROL_MAGIC, CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR, 0,
-		SCRIPT_STREAMS - 1, RING_CAPACITY_MIN, RING_CAPACITY_MAX };
+	struct control_hello hello = {CONTROL_MAGIC, CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR,
+		0, SCRIPT_STREAMS - 1, RING_CAPACITY_MIN, RING_CAPACITY_MAX};
 
 	script_reply(script_control(), frame, &control_messages[CONTROL_HELLO], &hello, 0, 0);
 }
@@ -218,7 +242,7 @@ static void answer_new_stream(const struct frame *frame, const unsigned char *bo
 	struct control_stream_info info;
 
 	script_check(wire_decode(&control_messages[CONTROL_NEW_STREAM], &request, body,
-		frame->length - FRAME_HEADER_LEN) == 0);
+			     frame->length - FRAME_HEADER_LEN) == 0);
 	make_stream(request.to_host_capacity, request.to_guest_capacity, &info);
 	script_reply(script_control(), frame, &control_messages[CONTROL_STREAM_INFO], &info, 0, 0);
 }
@@ -229,7 +253,7 @@ static void close_stream(const struct frame *frame, const unsigned char *body)
 	struct script_stream *stream;
 
 	script_check(wire_decode(&control_messages[CONTROL_CLOSE_STREAM], &request, body,
-		frame->length - FRAME_HEADER_LEN) == 0);
+			     frame->length - FRAME_HEADER_LEN) == 0);
 	stream = script_stream_by_id(request.stream_id);
 	script_check(stream->exists);
 	if (monitor.script->stream)
@@ -243,7 +267,8 @@ static void take_control(void)
 	struct frame frame;
 
 	while (script_receive(script_control(), &frame, &body)) {
-		if (monitor.script->control && monitor.script->control(script_control(), &frame, body))
+		if (monitor.script->control &&
+			monitor.script->control(script_control(), &frame, body))
 			continue;
 		if (frame.type == CONTROL_HELLO)
 			answer_hello(&frame);
@@ -268,7 +293,7 @@ static bool flush_streams(void)
 
 static void take_pending(void)
 {
-	struct bell_scan scan = { 0 };
+	struct bell_scan scan = {0};
 	uint32_t slot;
 
 	bell_awake(monitor.to_host);

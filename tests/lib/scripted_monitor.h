@@ -37,13 +37,16 @@ struct script_stream {
 };
 
 struct script {
-	int (*program)(void); /* the guest's main */
+	int (*program)(void);  /* the guest's main */
 	const char *mounts[4]; /* as in struct boot_info */
-	/* A frame came on the control pipe: true when the script has answered it itself. NULL: never. */
-	bool (*control)(struct script_stream *control, const struct frame *frame, const unsigned char *body);
+	/* A frame came on the control pipe: true when the script has answered it itself. NULL:
+	 * never. */
+	bool (*control)(struct script_stream *control, const struct frame *frame,
+		const unsigned char *body);
 	/* Something may have moved on a stream. NULL: nothing is done. */
 	void (*stream)(struct script_stream *stream);
-	/* The guest sleeps and nothing is pending: true when the script did something. NULL: never does. */
+	/* The guest sleeps and nothing is pending: true when the script did something. NULL: never
+	 * does. */
 	bool (*idle)(void);
 	uint32_t stacks; /* 0: 64 */
 	bool no_monitor; /* the program is run by the scheduler alone, without hello */
@@ -55,13 +58,14 @@ int script_run(const struct script *script);
 /* ---- for the script */
 
 /* The next whole frame, consumed; its body stays valid until the next call. False: none. */
-bool script_receive(struct script_stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
+bool script_receive(
+	struct script_stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
 /* A reply to the frame; error is 0 or a positive errno. */
-void script_reply(struct script_stream *stream, const struct frame *request, const struct wire_message *message,
-		const void *body, uint32_t flags, uint32_t error);
+void script_reply(struct script_stream *stream, const struct frame *request,
+	const struct wire_message *message, const void *body, uint32_t flags, uint32_t error);
 /* Answers Open with this payload. */
-void script_opened(struct script_stream *stream, const struct frame *open, const struct wire_message *message,
-		const void *payload);
+void script_opened(struct script_stream *stream, const struct frame *open,
+	const struct wire_message *message, const void *payload);
 void script_write(struct script_stream *stream, const void *bytes, size_t len);
 struct script_stream *script_stream_by_id(uint64_t id);
 struct script_stream *script_control(void);

@@ -1,4 +1,5 @@
-/* Fibers, timers and wait lists, run by the scheduler without a monitor and with a clock of the test's own. */
+/* Fibers, timers and wait lists, run by the scheduler without a monitor and with a clock of the
+ * test's own. */
 #include "guest/stream/fiber.h"
 
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static void note(char c)
 
 static int run(int (*program)(void))
 {
-	struct script script = { .program = program, .no_monitor = true };
+	struct script script = {.program = program, .no_monitor = true};
 
 	return script_run(&script);
 }
@@ -170,7 +171,7 @@ static void sleeping(void *argument)
 
 static int sleepers(void)
 {
-	static char sleeper[5][2] = { { 'e', 50 }, { 'b', 20 }, { 'd', 40 }, { 'a', 10 }, { 'c', 30 } };
+	static char sleeper[5][2] = {{'e', 50}, {'b', 20}, {'d', 40}, {'a', 10}, {'c', 30}};
 
 	for (int i = 0; i < 5; i++)
 		script_check(fiber_spawn(sleeping, sleeper[i]) == 0);
@@ -200,8 +201,8 @@ static int deadlines(void)
 	int five = 5;
 	uint64_t start = clock_now();
 
-	/* A wait that ends before its deadline, then one whose deadline is later than the entry that the
-	 * first left in the heap, then one without any. */
+	/* A wait that ends before its deadline, then one whose deadline is later than the entry
+	 * that the first left in the heap, then one without any. */
 	script_check(fiber_spawn(waking, &five) == 0);
 	script_check(wait_list_wait(&list, start + 10 * MS) == 0);
 	script_check(clock_now() == start + 5 * MS);
@@ -256,7 +257,7 @@ static int random_sleepers(void)
 	static struct sleeper sleeper[60];
 
 	for (int i = 0; i < 60; i++) {
-		sleeper[i] = (struct sleeper){ { seed + (uint64_t)i }, 200 };
+		sleeper[i] = (struct sleeper){{seed + (uint64_t)i}, 200};
 		sleepers_left++;
 		script_check(fiber_spawn(sleep_at_random, &sleeper[i]) == 0);
 	}

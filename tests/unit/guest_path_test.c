@@ -13,23 +13,23 @@ static const struct {
 	const char *path, *plain;
 	bool slash;
 } paths[] = {
-	{ "/", "/", true },
-	{ "//", "/", true },
-	{ ".", "/", true },
-	{ "..", "/", true },
-	{ "/..", "/", true },
-	{ "/../../x", "/x", false },
-	{ "a", "/a", false },
-	{ "/a/b", "/a/b", false },
-	{ "/a/b/", "/a/b", true },
-	{ "//a///b//", "/a/b", true },
-	{ "/a/./b/.", "/a/b", true },
-	{ "/a/b/..", "/a", true },
-	{ "/a/../b", "/b", false },
-	{ "/a/b/../../..", "/", true },
-	{ "/a/...", "/a/...", false },
-	{ "/.a/..b", "/.a/..b", false },
-	{ "a/..//../b/./c", "/b/c", false },
+	{"/", "/", true},
+	{"//", "/", true},
+	{".", "/", true},
+	{"..", "/", true},
+	{"/..", "/", true},
+	{"/../../x", "/x", false},
+	{"a", "/a", false},
+	{"/a/b", "/a/b", false},
+	{"/a/b/", "/a/b", true},
+	{"//a///b//", "/a/b", true},
+	{"/a/./b/.", "/a/b", true},
+	{"/a/b/..", "/a", true},
+	{"/a/../b", "/b", false},
+	{"/a/b/../../..", "/", true},
+	{"/a/...", "/a/...", false},
+	{"/.a/..b", "/.a/..b", false},
+	{"a/..//../b/./c", "/b/c", false},
 };
 
 START_TEST(paths_become_plain)
@@ -68,7 +68,7 @@ END_TEST
 START_TEST(plain_paths_stay_so)
 {
 	static const char letters[] = "//..ab";
-	struct random random = { random_seed() };
+	struct random random = {random_seed()};
 	char path[64], plain[FS_PATH_MAX + 1], again[FS_PATH_MAX + 1];
 	bool slash;
 
@@ -95,49 +95,49 @@ END_TEST
 static const struct {
 	const char *text, *formatted; /* NULL: it is refused */
 } endpoints[] = {
-	{ "127.0.0.1:8080", "127.0.0.1:8080" },
-	{ "0.0.0.0:0", "0.0.0.0:0" },
-	{ "255.255.255.255:65535", "255.255.255.255:65535" },
-	{ "[::]:80", "[::]:80" },
-	{ "[::1]:80", "[::1]:80" },
-	{ "[1::]:80", "[1::]:80" },
-	{ "[fe80::1%3]:80", "[fe80::1%3]:80" },
-	{ "[2001:DB8:0:0:1:0:0:1]:1", "[2001:db8::1:0:0:1]:1" },
-	{ "[1:2:3:4:5:6:7:8]:1", "[1:2:3:4:5:6:7:8]:1" },
-	{ "[1:2:3:4:5:6:7::]:1", "[1:2:3:4:5:6:7:0]:1" },
-	{ "[1:0:3:4:5:6:7:8]:1", "[1:0:3:4:5:6:7:8]:1" },
-	{ "[::ffff:192.0.2.1]:1", "[::ffff:c000:201]:1" },
-	{ "[0:0:0:0:0:0:0:0]:1", "[::]:1" },
-	{ "", NULL },
-	{ "127.0.0.1", NULL },
-	{ "127.0.0.1:", NULL },
-	{ "127.0.0.1:65536", NULL },
-	{ "127.0.0.1:80x", NULL },
-	{ "127.0.0.1:-1", NULL },
-	{ "127.0.0.1:99999999999", NULL },
-	{ "127.0.0:80", NULL },
-	{ "127.0.0.256:80", NULL },
-	{ "127.0.0.01:80", NULL },
-	{ "127.0.0.1.1:80", NULL },
-	{ " 127.0.0.1:80", NULL },
-	{ "localhost:80", NULL },
-	{ "::1:80", NULL },
-	{ "[::1]", NULL },
-	{ "[::1:80", NULL },
-	{ "[]:80", NULL },
-	{ "[:]:80", NULL },
-	{ "[:::]:80", NULL },
-	{ "[1::2::3]:80", NULL },
-	{ "[1:2:3:4:5:6:7]:80", NULL },
-	{ "[1:2:3:4:5:6:7:8:9]:80", NULL },
-	{ "[1:2:3:4::5:6:7:8]:80", NULL },
-	{ "[12345::]:80", NULL },
-	{ "[1:]:80", NULL },
-	{ "[g::]:80", NULL },
-	{ "[::1%]:80", NULL },
-	{ "[::1%eth0]:80", NULL },
-	{ "[::1.2.3]:80", NULL },
-	{ "[1:2:3:4:5:6:7:1.2.3.4]:80", NULL },
+	{"127.0.0.1:8080", "127.0.0.1:8080"},
+	{"0.0.0.0:0", "0.0.0.0:0"},
+	{"255.255.255.255:65535", "255.255.255.255:65535"},
+	{"[::]:80", "[::]:80"},
+	{"[::1]:80", "[::1]:80"},
+	{"[1::]:80", "[1::]:80"},
+	{"[fe80::1%3]:80", "[fe80::1%3]:80"},
+	{"[2001:DB8:0:0:1:0:0:1]:1", "[2001:db8::1:0:0:1]:1"},
+	{"[1:2:3:4:5:6:7:8]:1", "[1:2:3:4:5:6:7:8]:1"},
+	{"[1:2:3:4:5:6:7::]:1", "[1:2:3:4:5:6:7:0]:1"},
+	{"[1:0:3:4:5:6:7:8]:1", "[1:0:3:4:5:6:7:8]:1"},
+	{"[::ffff:192.0.2.1]:1", "[::ffff:c000:201]:1"},
+	{"[0:0:0:0:0:0:0:0]:1", "[::]:1"},
+	{"", NULL},
+	{"127.0.0.1", NULL},
+	{"127.0.0.1:", NULL},
+	{"127.0.0.1:65536", NULL},
+	{"127.0.0.1:80x", NULL},
+	{"127.0.0.1:-1", NULL},
+	{"127.0.0.1:99999999999", NULL},
+	{"127.0.0:80", NULL},
+	{"127.0.0.256:80", NULL},
+	{"127.0.0.01:80", NULL},
+	{"127.0.0.1.1:80", NULL},
+	{" 127.0.0.1:80", NULL},
+	{"localhost:80", NULL},
+	{"::1:80", NULL},
+	{"[::1]", NULL},
+	{"[::1:80", NULL},
+	{"[]:80", NULL},
+	{"[:]:80", NULL},
+	{"[:::]:80", NULL},
+	{"[1::2::3]:80", NULL},
+	{"[1:2:3:4:5:6:7]:80", NULL},
+	{"[1:2:3:4:5:6:7:8:9]:80", NULL},
+	{"[1:2:3:4::5:6:7:8]:80", NULL},
+	{"[12345::]:80", NULL},
+	{"[1:]:80", NULL},
+	{"[g::]:80", NULL},
+	{"[::1%]:80", NULL},
+	{"[::1%eth0]:80", NULL},
+	{"[::1.2.3]:80", NULL},
+	{"[1:2:3:4:5:6:7:1.2.3.4]:80", NULL},
 };
 
 START_TEST(endpoints_are_read_and_written)
@@ -146,7 +146,8 @@ START_TEST(endpoints_are_read_and_written)
 	char text[ENDPOINT_TEXT_LEN];
 	int result = endpoint_parse(endpoints[_i].text, &endpoint);
 
-	ck_assert_msg(result == (endpoints[_i].formatted ? 0 : -EINVAL), "%s: %d", endpoints[_i].text, result);
+	ck_assert_msg(result == (endpoints[_i].formatted ? 0 : -EINVAL), "%s: %d",
+		endpoints[_i].text, result);
 	if (result)
 		return;
 	ck_assert_str_eq(endpoint_format(&endpoint, text), endpoints[_i].formatted);
@@ -157,7 +158,7 @@ END_TEST
 
 START_TEST(longest_endpoint_fits)
 {
-	struct tcp_endpoint endpoint = { .family = TCP_IPV6, .port = 65535, .scope = UINT32_MAX };
+	struct tcp_endpoint endpoint = {.family = TCP_IPV6, .port = 65535, .scope = UINT32_MAX};
 	char text[ENDPOINT_TEXT_LEN];
 
 	memset(endpoint.addr, 0xff, sizeof(endpoint.addr));
@@ -169,18 +170,18 @@ END_TEST
 static const struct {
 	const char *text, *host; /* host: "" for an address, NULL: refused */
 } targets[] = {
-	{ "127.0.0.1:80", "" },
-	{ "[::1]:80", "" },
-	{ "localhost:80", "localhost" },
-	{ "a.example:443", "a.example" },
-	{ "127.0.0.1:0", NULL },
-	{ "localhost:0", NULL },
-	{ "localhost", NULL },
-	{ ":80", NULL },
-	{ "a b:80", NULL },
-	{ "a/b:80", NULL },
-	{ "::1:80", NULL },
-	{ "[::1:80", NULL },
+	{"127.0.0.1:80", ""},
+	{"[::1]:80", ""},
+	{"localhost:80", "localhost"},
+	{"a.example:443", "a.example"},
+	{"127.0.0.1:0", NULL},
+	{"localhost:0", NULL},
+	{"localhost", NULL},
+	{":80", NULL},
+	{"a b:80", NULL},
+	{"a/b:80", NULL},
+	{"::1:80", NULL},
+	{"[::1:80", NULL},
 };
 
 START_TEST(targets_are_addresses_or_names)
@@ -189,7 +190,8 @@ START_TEST(targets_are_addresses_or_names)
 	struct wire_bytes host;
 	int result = endpoint_parse_target(targets[_i].text, &endpoint, &host);
 
-	ck_assert_msg(result == (targets[_i].host ? 0 : -EINVAL), "%s: %d", targets[_i].text, result);
+	ck_assert_msg(
+		result == (targets[_i].host ? 0 : -EINVAL), "%s: %d", targets[_i].text, result);
 	if (result)
 		return;
 	expect_equal(host.len, strlen(targets[_i].host));

@@ -51,34 +51,34 @@ END_TEST
 static const struct {
 	const char *target, *path; /* NULL: 400 */
 } request_paths[] = {
-	{ "/", "/" },
-	{ "/a/b", "/a/b" },
-	{ "/a/", "/a/" },
-	{ "//a//b//", "/a/b/" },
-	{ "/../../etc/passwd", "/etc/passwd" },
-	{ "/a/../../..", "/" },
-	{ "/%2e%2e/%2E%2e/etc/passwd", "/etc/passwd" },
-	{ "/a%2f..%2f..%2fb", "/b" },
-	{ "/a/.", "/a/" },
-	{ "/a/..", "/" },
-	{ "/a/./b", "/a/b" },
-	{ "/%C3%A4", "/\xc3\xa4" },
-	{ "/a%25b", "/a%b" },
-	{ "/a+b", "/a+b" },
-	{ "/?/../x", "/" },
-	{ "http://host/x", "/x" },
-	{ "HTTP://host:80", "/" },
-	{ "http://host?q", "/" },
-	{ "/%00", NULL },
-	{ "/a%00b", NULL },
-	{ "/%", NULL },
-	{ "/%1", NULL },
-	{ "/%g1", NULL },
-	{ "/%1g", NULL },
-	{ "x", NULL },
-	{ "*", NULL },
-	{ "/#x", NULL },
-	{ "/\x7f", NULL },
+	{"/", "/"},
+	{"/a/b", "/a/b"},
+	{"/a/", "/a/"},
+	{"//a//b//", "/a/b/"},
+	{"/../../etc/passwd", "/etc/passwd"},
+	{"/a/../../..", "/"},
+	{"/%2e%2e/%2E%2e/etc/passwd", "/etc/passwd"},
+	{"/a%2f..%2f..%2fb", "/b"},
+	{"/a/.", "/a/"},
+	{"/a/..", "/"},
+	{"/a/./b", "/a/b"},
+	{"/%C3%A4", "/\xc3\xa4"},
+	{"/a%25b", "/a%b"},
+	{"/a+b", "/a+b"},
+	{"/?/../x", "/"},
+	{"http://host/x", "/x"},
+	{"HTTP://host:80", "/"},
+	{"http://host?q", "/"},
+	{"/%00", NULL},
+	{"/a%00b", NULL},
+	{"/%", NULL},
+	{"/%1", NULL},
+	{"/%g1", NULL},
+	{"/%1g", NULL},
+	{"x", NULL},
+	{"*", NULL},
+	{"/#x", NULL},
+	{"/\x7f", NULL},
 };
 
 START_TEST(paths_are_decoded_and_plain)
@@ -86,7 +86,8 @@ START_TEST(paths_are_decoded_and_plain)
 	char text[256];
 	long result;
 
-	snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", request_paths[_i].target);
+	snprintf(
+		text, sizeof(text), "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", request_paths[_i].target);
 	result = parse(text);
 	ck_assert_msg((result > 0) == (request_paths[_i].path != NULL), "%s: %ld", text, result);
 	if (result > 0)
@@ -100,39 +101,40 @@ static const struct {
 	const char *text;
 	int status; /* 0: accepted */
 } requests[] = {
-	{ "GET / HTTP/1.0\r\n\r\n", 0 },
-	{ "GET / HTTP/1.0\n\n", 0 },
-	{ "\r\nGET / HTTP/1.0\r\n\r\n", 0 },
-	{ "POST / HTTP/1.1\r\nHost: h\r\n\r\n", 0 },
-	{ "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 0 },
-	{ "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n", 0 },
-	{ "BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n", 0 },
-	{ "GET / HTTP/1.1\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },
-	{ "GET /\r\n\r\n", 400 },
-	{ "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1x\r\nHost: h\r\n\r\n", 400 },
-	{ "GET / http/1.1\r\nHost: h\r\n\r\n", 400 },
-	{ "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505 },
-	{ "GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505 },
-	{ "G@T / HTTP/1.1\r\nHost: h\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nnocolon\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\n: v\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", 0 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: \r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0 },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501 },
-	{ "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+	{"GET / HTTP/1.0\r\n\r\n", 0},
+	{"GET / HTTP/1.0\n\n", 0},
+	{"\r\nGET / HTTP/1.0\r\n\r\n", 0},
+	{"POST / HTTP/1.1\r\nHost: h\r\n\r\n", 0},
+	{"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", 0},
+	{"CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n", 0},
+	{"BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n", 0},
+	{"GET / HTTP/1.1\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+	{"GET /\r\n\r\n", 400},
+	{"GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+	{"GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400},
+	{"GET / HTTP/1.1x\r\nHost: h\r\n\r\n", 400},
+	{"GET / http/1.1\r\nHost: h\r\n\r\n", 400},
+	{"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505},
+	{"GET / HTTP/0.9\r\nHost: h\r\n\r\n", 505},
+	{"G@T / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nnocolon\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\n: v\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nX: a\x01\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", 0},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: \r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n", 400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+		400},
+	{"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", 0},
+	{"GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
+	{"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
 };
 
 START_TEST(requests_are_judged)
@@ -142,7 +144,8 @@ START_TEST(requests_are_judged)
 	if (requests[_i].status)
 		ck_assert_msg(result == -requests[_i].status, "%s: %ld", requests[_i].text, result);
 	else
-		ck_assert_msg(result == (long)strlen(requests[_i].text), "%s: %ld", requests[_i].text, result);
+		ck_assert_msg(result == (long)strlen(requests[_i].text), "%s: %ld",
+			requests[_i].text, result);
 }
 END_TEST
 
@@ -150,13 +153,13 @@ static const struct {
 	const char *head;
 	bool keep_alive;
 } connections[] = {
-	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", true },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", false },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: foo, CLOSE\r\n\r\n", false },
-	{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", true },
-	{ "GET / HTTP/1.0\r\n\r\n", false },
-	{ "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true },
-	{ "GET / HTTP/1.0\r\nConnection: ,\r\n\r\n", false },
+	{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", true},
+	{"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", false},
+	{"GET / HTTP/1.1\r\nHost: h\r\nConnection: foo, CLOSE\r\n\r\n", false},
+	{"GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive\r\n\r\n", true},
+	{"GET / HTTP/1.0\r\n\r\n", false},
+	{"GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true},
+	{"GET / HTTP/1.0\r\nConnection: ,\r\n\r\n", false},
 };
 
 START_TEST(connections_are_kept)
@@ -193,14 +196,17 @@ END_TEST
 /* Whatever comes in: no crash (the sanitizers watch), and what is accepted keeps its promises. */
 START_TEST(any_bytes_are_survived)
 {
-	static const char *const piece[] = { "GET ", "HEAD ", "/", "..", "%2e", "%00", "%", "?", "#", " HTTP/1.1",
-		"\r\n", "\n", "\r", "Host: h", ": ", "Range: bytes=", "Content-Length: ", "18446744073709551616",
-		"Transfer-Encoding: chunked", "Connection: close", ",", "\t", " ", "a", "\x80", "http://", "\x01" };
-	struct random random = { random_seed() };
+	static const char *const piece[] = {"GET ", "HEAD ", "/", "..", "%2e", "%00", "%", "?", "#",
+		" HTTP/1.1", "\r\n", "\n", "\r", "Host: h", ": ",
+		"Range: bytes=", "Content-Length: ", "18446744073709551616",
+		"Transfer-Encoding: chunked", "Connection: close", ",", "\t", " ", "a", "\x80",
+		"http://", "\x01"};
+	struct random random = {random_seed()};
 	char bytes[512];
 
 	for (int round = 0; round < 200000; round++) {
-		size_t used = (size_t)sprintf(bytes, "%s", random_once_in(&random, 2) ? "GET /" : "");
+		size_t used =
+			(size_t)sprintf(bytes, "%s", random_once_in(&random, 2) ? "GET /" : "");
 		long result;
 
 		for (uint64_t i = random_below(&random, 20); i > 0; i--)
@@ -216,7 +222,8 @@ START_TEST(any_bytes_are_survived)
 			continue;
 		expect(request.path[0] == '/' && strlen(request.path) <= HTTP_PATH_MAX);
 		expect(!strstr(request.path, "//") && !strstr(request.path, "/../"));
-		expect(strlen(request.path) < 3 || strcmp(request.path + strlen(request.path) - 3, "/..") != 0);
+		expect(strlen(request.path) < 3 ||
+			strcmp(request.path + strlen(request.path) - 3, "/..") != 0);
 	}
 }
 END_TEST
@@ -225,7 +232,7 @@ END_TEST
 
 static struct http_text text_of(const char *string)
 {
-	return (struct http_text){ string, strlen(string) };
+	return (struct http_text){string, strlen(string)};
 }
 
 static const struct {
@@ -234,27 +241,27 @@ static const struct {
 	int result;
 	uint64_t first, len;
 } ranges[] = {
-	{ "bytes=0-0", 10, 1, 0, 1 },
-	{ "bytes=0-9", 10, 1, 0, 10 },
-	{ "bytes=0-99", 10, 1, 0, 10 },
-	{ "bytes=5-", 10, 1, 5, 5 },
-	{ "bytes=9-", 10, 1, 9, 1 },
-	{ "bytes=-3", 10, 1, 7, 3 },
-	{ "bytes=-99", 10, 1, 0, 10 },
-	{ "BYTES = 1-2", 10, 1, 1, 2 },
-	{ "bytes=10-", 10, -416, 0, 0 },
-	{ "bytes=-0", 10, -416, 0, 0 },
-	{ "bytes=0-", 0, -416, 0, 0 },
-	{ "bytes=-5", 0, -416, 0, 0 },
-	{ "bytes=5-4", 10, 0, 0, 0 },
-	{ "bytes=0-1,3-4", 10, 0, 0, 0 },
-	{ "bytes=", 10, 0, 0, 0 },
-	{ "bytes=x-y", 10, 0, 0, 0 },
-	{ "bytes=-", 10, 0, 0, 0 },
-	{ "bytes=1", 10, 0, 0, 0 },
-	{ "bytes=99999999999999999999-", 10, 0, 0, 0 },
-	{ "lines=0-1", 10, 0, 0, 0 },
-	{ "", 10, 0, 0, 0 },
+	{"bytes=0-0", 10, 1, 0, 1},
+	{"bytes=0-9", 10, 1, 0, 10},
+	{"bytes=0-99", 10, 1, 0, 10},
+	{"bytes=5-", 10, 1, 5, 5},
+	{"bytes=9-", 10, 1, 9, 1},
+	{"bytes=-3", 10, 1, 7, 3},
+	{"bytes=-99", 10, 1, 0, 10},
+	{"BYTES = 1-2", 10, 1, 1, 2},
+	{"bytes=10-", 10, -416, 0, 0},
+	{"bytes=-0", 10, -416, 0, 0},
+	{"bytes=0-", 0, -416, 0, 0},
+	{"bytes=-5", 0, -416, 0, 0},
+	{"bytes=5-4", 10, 0, 0, 0},
+	{"bytes=0-1,3-4", 10, 0, 0, 0},
+	{"bytes=", 10, 0, 0, 0},
+	{"bytes=x-y", 10, 0, 0, 0},
+	{"bytes=-", 10, 0, 0, 0},
+	{"bytes=1", 10, 0, 0, 0},
+	{"bytes=99999999999999999999-", 10, 0, 0, 0},
+	{"lines=0-1", 10, 0, 0, 0},
+	{"", 10, 0, 0, 0},
 };
 
 START_TEST(ranges_are_read)
@@ -264,7 +271,8 @@ START_TEST(ranges_are_read)
 
 	ck_assert_msg(result == ranges[_i].result, "%s: %d", ranges[_i].range, result);
 	if (result == 1)
-		ck_assert_msg(first == ranges[_i].first && len == ranges[_i].len, "%s", ranges[_i].range);
+		ck_assert_msg(
+			first == ranges[_i].first && len == ranges[_i].len, "%s", ranges[_i].range);
 }
 END_TEST
 
@@ -314,13 +322,13 @@ END_TEST
 
 START_TEST(text_is_escaped)
 {
-	struct text text = { 0 };
+	struct text text = {0};
 
 	text_add_html(&text, "<a href=\"x\">&'</a>");
 	text_add(&text, "|");
 	text_add_url(&text, "/a b%<>\"'?#\xc3\xa4&;:");
 	ck_assert_str_eq(text_string(&text), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;&lt;/a&gt;|"
-		"/a%20b%25%3C%3E%22%27%3F%23%C3%A4%26%3B%3A");
+					     "/a%20b%25%3C%3E%22%27%3F%23%C3%A4%26%3B%3A");
 	text_free(&text);
 }
 END_TEST
@@ -331,26 +339,30 @@ static const struct {
 	const char *answer, *body;
 	bool complete;
 } answers[] = {
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc", true },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", "abc", false },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true },
-	{ "HTTP/1.1 204\r\n\r\n", "", true },
-	{ "HTTP/1.0 200 OK\r\n\r\nuntil the end", "until the end", true },
-	{ "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 1\n\nx", "x", true },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: v\r\n\r\n",
-		"abcde", true },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", "abc", false },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", NULL, false },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", NULL, false },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", NULL, false },
-	{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", NULL, false },
-	{ "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", NULL, false },
-	{ "HTTP/2 200\r\n\r\n", NULL, false },
-	{ "SSH-2.0-x\r\n", NULL, false },
+	{"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc", true},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", "abc", false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", true},
+	{"HTTP/1.1 204\r\n\r\n", "", true},
+	{"HTTP/1.0 200 OK\r\n\r\nuntil the end", "until the end", true},
+	{"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\nContent-Length: 1\n\nx", "x", true},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: "
+	 "v\r\n\r\n",
+		"abcde", true},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", "abc", false},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", NULL,
+		false},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", NULL, false},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", NULL,
+		false},
+	{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", NULL, false},
+	{"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", NULL, false},
+	{"HTTP/2 200\r\n\r\n", NULL, false},
+	{"SSH-2.0-x\r\n", NULL, false},
 };
 
 /* Feeds the bytes in steps of this size. False: broken. */
-static bool take_answer(const char *bytes, size_t len, size_t step, char *ret_body, bool *ret_complete)
+static bool take_answer(
+	const char *bytes, size_t len, size_t step, char *ret_body, bool *ret_complete)
 {
 	struct http_answer answer;
 	size_t used = 0, at = 0;

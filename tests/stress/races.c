@@ -1,9 +1,10 @@
 /*
- * The sleep handshakes by themselves, as many as a second holds: two threads in
- * lockstep, each of which can only go on when the other one woke it. What gets
- * lost here is a wake-up between two neighbouring instructions, so the doorbell
- * is a flag that is polled, and small random delays move the two sides against
- * each other.
+ * What can go wrong between two neighbouring instructions, as often as fits
+ * into a second: the sleep handshakes of ring and bell, by two threads in
+ * lockstep each of which can only go on when the other one woke it; and bytes
+ * that are looked at as soon as their position says that they are there. The
+ * doorbell is a flag that is polled, and small random delays move the two
+ * sides against each other.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -15,10 +16,13 @@
 #include "tests/lib/random.h"
 #include "tests/lib/ring_memory.h"
 #include "tests/lib/suite.h"
+#include "tests/stress/stress_side.h"
 
-#define SECONDS       1.0
 #define SLEEP_LIMIT   5.0 /* seconds; who sleeps longer was not woken */
-#define POLLS_A_YIELD 2000
+#define POLLS_A_YIELD 100
+#define DELAY_TURNS   64
+#define CAPACITY      (1 << 20)
+#define COPY_MAX      (64 << 10) /* long enough for the other side to look meanwhile */
 
 static uint64_t seed;
 static struct ring_memory memory;
@@ -29,14 +33,6 @@ static atomic_bool lost; /* somebody was not woken: everybody ends */
 static struct {
 	_Alignas(128) atomic_bool rung;
 } doorbell[2];
-
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 static void ring_doorbell(enum pipe_side side)
 {
@@ -54,14 +50,14 @@ static bool take_doorbell(enum pipe_side side)
 /* False: nobody rang in time, or the other side gave up. */
 static bool wait_doorbell(enum pipe_side side)
 {
-	double limit = now() + SLEEP_LIMIT;
+	double limit = stress_now() + SLEEP_LIMIT;
 
 	for (unsigned polls = 1; !take_doorbell(side); polls++) {
 		if (polls % POLLS_A_YIELD != 0) {
 			__builtin_ia32_pause();
 			continue;
 		}
-		if (now() > limit)
+		if (stress_now() > limit)
 			atomic_store(&lost, true);
 		if (atomic_load(&lost))
 			return false;
@@ -70,9 +66,14 @@ static bool wait_doorbell(enum pipe_side side)
 	return true;
 }
 
+/* None, or up to about as long as a cache line takes from one CPU to the other. */
 static void delay(struct random *random)
 {
-	for (volatile uint64_t turns = random_below(random, 32); turns > 0; turns--)
+	uint64_t chance = random_next(random);
+
+	if (chance % 4 == 0)
+		return;
+	for (volatile uint64_t turns = (chance >> 8) % DELAY_TURNS; turns > 0; turns--)
 		;
 }
 
@@ -123,6 +124,61 @@ static void *receive_bytes(void *argument)
 				return bytes;
 		}
 	}
+}
+
+/* ---- the bytes: nobody sleeps, both look all the time */
+
+static void turn(size_t done)
+{
+	static _Thread_local unsigned idle;
+
+	if (done == 0 && ++idle % POLLS_A_YIELD == 0)
+		sched_yield();
+}
+
+static void *write_pattern(void *argument)
+{
+	struct random random = {.state = seed + 1};
+	static unsigned char bytes[COPY_MAX];
+	struct ring_producer *p = argument;
+	uint64_t position = 0;
+
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		size_t len = random_len(&random, sizeof(bytes));
+
+		pattern_fill(seed, position, bytes, len);
+		len = ring_write(p, bytes, len);
+		position += len;
+		turn(len);
+	}
+	ring_finish(p);
+	return NULL;
+}
+
+/* The last bytes first: they are the last to be copied. */
+static void check_last(struct ring_span span, uint64_t position)
+{
+	size_t len = span.len < 64 ? span.len : 64, at = span.len - len;
+
+	expect_equal(pattern_match(seed, position + at, span.data + at, len), len);
+}
+
+static uint64_t read_pattern(struct ring_consumer *c, struct random *random)
+{
+	static unsigned char bytes[COPY_MAX];
+	struct ring_span span = ring_peek(c);
+	uint64_t position = 0;
+
+	for (; span.end == 0 || span.len > 0; span = ring_peek(c)) {
+		size_t len;
+
+		check_last(span, position);
+		len = ring_read(c, bytes, random_len(random, sizeof(bytes)));
+		expect_equal(pattern_match(seed, position, bytes, len), len);
+		position += len;
+		turn(len);
+	}
+	return position;
 }
 
 /* ---- the bell: one slot posted, then its echo on the other bell */
@@ -183,13 +239,13 @@ static uint64_t send_slots(struct random *random)
 	return count;
 }
 
-/* ---- both */
+/* ---- the tests */
 
 static void *stop_after_a_while(void *argument)
 {
-	double until = now() + SECONDS;
+	double until = stress_now() + stress_seconds() / 2;
 
-	while (now() < until && !atomic_load(&lost))
+	while (stress_now() < until && !atomic_load(&lost))
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 	atomic_store(&stop, true);
 	return argument;
@@ -197,7 +253,7 @@ static void *stop_after_a_while(void *argument)
 
 static void setup(void)
 {
-	ck_assert_int_eq(ring_memory_create(&memory, 1, RING_CAPACITY_MIN), 0);
+	ck_assert_int_eq(ring_memory_create(&memory, 1, CAPACITY), 0);
 	for (enum pipe_side side = PIPE_GUEST; side <= PIPE_HOST; side++)
 		atomic_store(&doorbell[side].rung, false);
 	atomic_store(&stop, false);
@@ -230,6 +286,25 @@ START_TEST(ring_wakes)
 }
 END_TEST
 
+START_TEST(bytes_are_there)
+{
+	struct random random = {.state = seed};
+	struct pipe_end guest, host;
+	pthread_t writer, timer;
+	uint64_t bytes;
+
+	pipe_attach(&guest, PIPE_GUEST, &memory.pipe[0], memory.area[0]);
+	pipe_attach(&host, PIPE_HOST, &memory.pipe[0], memory.area[0]);
+	ck_assert_int_eq(pthread_create(&timer, NULL, stop_after_a_while, NULL), 0);
+	ck_assert_int_eq(pthread_create(&writer, NULL, write_pattern, &guest.out), 0);
+	bytes = read_pattern(&host.in, &random);
+	pthread_join(writer, NULL);
+	pthread_join(timer, NULL);
+	printf("%llu KiB\n", (unsigned long long)bytes >> 10);
+	fflush(stdout);
+}
+END_TEST
+
 START_TEST(bell_wakes)
 {
 	struct random random = {.state = seed};
@@ -249,14 +324,15 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("handshake");
-	TCase *tcase = tcase_create("handshake");
+	Suite *suite = suite_create("races");
+	TCase *tcase = tcase_create("races");
 
 	seed = random_seed();
-	tcase_set_timeout(tcase, 30);
+	tcase_set_timeout(tcase, stress_seconds() + 30);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, ring_wakes);
 	tcase_add_test(tcase, bell_wakes);
+	tcase_add_test(tcase, bytes_are_there);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

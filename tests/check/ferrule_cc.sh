@@ -1,0 +1,50 @@
+#!/bin/sh
+# A program from outside the tree, built by guest/ferrule-cc for both platforms and run as a user would.
+# usage: ferrule_cc.sh FERRULE-CC BUILD-DIRECTORY FERRULE
+set -eu
+compiler=$1 FERRULE_BUILD=$2 ferrule=$(realpath "$3")
+export FERRULE_BUILD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/a directory" "$scratch/share"
+cd "$scratch/a directory"
+echo "read by a guest" >"$scratch/share/file"
+
+cat >program.c <<'PROGRAM'
+#include <stdio.h>
+#include "guest/ferrule.h"
+
+int main(void)
+{
+	struct fs_attributes attributes;
+	char text[64];
+	long len = path_read("/share/file", text, sizeof(text) - 1, &attributes, FOREVER);
+
+	if (len < 0)
+		return 1;
+	text[len] = 0;
+	printf("%s", text);
+	return 42;
+}
+PROGRAM
+
+run()
+{
+	status=0
+	"$ferrule" run --engine "$1" --mount "$scratch/share:/share" "./$2" >output || status=$?
+	[ $status -eq 42 ] || { echo "$2 ended with status $status" >&2; exit 1; }
+	cmp output "$scratch/share/file"
+}
+
+"$compiler" -o program program.c
+run process program
+"$compiler" -o program.elf program.c
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	run kvm program.elf
+fi
+
+# What is missing is said in one sentence.
+! "$compiler" program.c 2>message
+grep -q "name the program" message
+! FERRULE_BUILD=/nowhere "$compiler" -o program program.c 2>message
+grep -q "there is no build in /nowhere" message
