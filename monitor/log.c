@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_LEN 1024 /* bytes of a log line, its end included; the rest is cut off */
-#define GUEST_LINES  10	  /* log_guest writes so many a second */
+#define GUEST_LINES  10   /* log_guest writes so many a second */
 
 enum log_level log_level = LOG_WARNING;
 

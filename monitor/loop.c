@@ -276,7 +276,7 @@ static void stop_advance(struct loop *loop)
 	bool late = now_ns() >= loop->phase_until_ns;
 	unsigned held = stream_table_held(loop->streams);
 	if (loop->phase == LOOP_DRAINING && (held == 0 || late)) {
-		if (held != 0)
+		if (held != 0 && loop->drain_ms != 0)
 			log_line(LOG_WARNING, "%u streams still had bytes to send when the guest's time was over; they are cut off", held);
 		stop_phase_begin(loop, LOOP_CANCELLING, LOOP_CANCEL_MS);
 		io_cancel_all(loop->io);
@@ -310,12 +310,8 @@ static void nap(void)
 static int thread_begin(struct loop *loop)
 {
 	int result = io_create(&loop->io);
-	if (result < 0) {
-		log_line(LOG_ERROR, "io_uring cannot be set up: %s; Linux 6.1 or later with io_uring allowed is needed "
-				"(see /proc/sys/kernel/io_uring_disabled and the container's seccomp profile)",
-				strerror(-result));
+	if (result < 0)
 		return result;
-	}
 	result = stream_table_create(&loop->streams, loop);
 	if (result < 0)
 		return result;

@@ -8,9 +8,9 @@
 #include "monitor/log.h"
 #include "monitor/options_table.h"
 
-#define DEFAULT_MEMORY	(256ull << 20) /* bytes */
+#define DEFAULT_MEMORY  (256ull << 20) /* bytes */
 #define DEFAULT_POLL_US 50u
-#define HELP_COLUMN	30 /* where the help text begins */
+#define HELP_COLUMN     30 /* where the help text begins */
 
 /* ---- did you mean */
 

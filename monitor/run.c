@@ -59,8 +59,7 @@ static int cannot(struct run *run, int error, const char *what, const char *reme
 
 /* ---- preparing: nothing of this runs yet */
 
-/* A connection is a descriptor, and the usual soft limit of 1,024 is for programs that use select.
- */
+/* A connection is a descriptor; the usual soft limit of 1,024 is there for users of select. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -69,6 +68,13 @@ static void raise_descriptor_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What a guest can cause by writing: these become EPIPE and EFBIG. */
+static void ignore_signals(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static int make_mounts(struct run *run)
@@ -201,7 +207,8 @@ static int start_loop(struct run *run)
 
 	if (error)
 		return cannot(run, -error, "start the I/O thread",
-			"io_uring of Linux 6.1 or later has to be allowed here");
+			"io_uring of Linux 6.1 or later has to be allowed here (see "
+			"/proc/sys/kernel/io_uring_disabled and the container's seccomp profile)");
 	return 0;
 }
 
@@ -324,7 +331,7 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	};
 
 	raise_descriptor_limit();
-	signal(SIGPIPE, SIG_IGN);
+	ignore_signals();
 	int error = prepare(&run);
 	if (!error)
 		error = start_loop(&run);

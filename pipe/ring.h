@@ -131,6 +131,17 @@ struct ring_span ring_peek(struct ring_consumer *c);
 /* Allowed after ring_stop, too. A len beyond the last span's is the caller's bug, and traps. */
 void ring_consume(struct ring_consumer *c, size_t len);
 
+/* Bytes that could be consumed, and committed, now: the len of a look. */
+static inline size_t ring_readable_len(struct ring_consumer *c)
+{
+	return ring_peek(c).len;
+}
+
+static inline size_t ring_writable_len(struct ring_producer *p)
+{
+	return ring_reserve(p).len;
+}
+
 /*
  * Copying forms: as many bytes as fit; the number copied (0..len). Look at
  * ring_reserve().end or ring_peek().end on 0. They look at the peer's line only

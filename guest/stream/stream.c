@@ -294,12 +294,12 @@ long stream_write(struct stream *stream, const void *bytes, size_t len, deadline
 
 size_t stream_readable_len(struct stream *stream)
 {
-	return ring_peek(&stream->pipe.in).len;
+	return ring_readable_len(&stream->pipe.in);
 }
 
 size_t stream_writable_len(struct stream *stream)
 {
-	return ring_reserve(&stream->pipe.out).len;
+	return ring_writable_len(&stream->pipe.out);
 }
 
 size_t stream_read_capacity(const struct stream *stream)
@@ -325,8 +325,10 @@ void stream_fail(struct stream *stream, int error)
 {
 	if (stream->ended)
 		return;
+	if (error < 0)
+		error = -error; /* as the calls of this library return it */
 	stream->ended = true;
-	ring_fail(&stream->pipe.out, error < 0 ? -error : error);
+	ring_fail(&stream->pipe.out, error > 0 && error <= RING_ERRNO_MAX ? error : EIO);
 	mark_dirty(stream);
 }
 

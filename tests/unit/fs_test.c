@@ -140,13 +140,19 @@ START_TEST(a_write_that_is_cut_off)
 	uint32_t handle = fs_guest_handle(&fs, "new", FS_OPEN_WRITE | FS_OPEN_CREATE);
 	struct fs_write write = {.handle = handle, .data = {(unsigned char[2000]){0}, 2000}};
 	struct fs_written written;
+	struct rlimit before, small;
 
 	signal(SIGXFSZ, SIG_IGN);
-	expect_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){1500, 1500}), 0);
+	expect_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 1500;
+	expect_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	expect_equal(fs_guest_call(&fs, FS_WRITE, &write, &written), 0);
 	expect_equal(written.length, 1500);
 	expect_equal(fs_guest_write(&fs, handle, 1500, "x", 1), EFBIG);
 	expect_equal(fs_guest_write(&fs, handle, 1499, "x", 1), 0);
+	/* Check writes its results to a file, too. */
+	expect_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 END_TEST
 

@@ -183,11 +183,12 @@ START_TEST(unknown_family_is_refused)
 }
 END_TEST
 
-static const char *const bad_endpoints[] = {"", ":", "80", ":80", "127.0.0.1", "127.0.0.1:",
-	"127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:65536", "127.0.0.1:99999999999",
-	"127.0.0.1:http", "127.0.0.1:80x", "::1:80", "[::1]", "[::1]80", "[]:80", "[::g]:80",
-	"127.1:80", "256.0.0.1:80", "1.2.3.4.5:80", "0x7f000001:80", "*:80", "a b:80", "[::1]:80:90",
-	"http://example.org:80", "fe80::1%lo:80", "[fe80::1%no-such-interface]:80"};
+static const char *const bad_endpoints[] = {"", ":", "80", ":80", "127.0.0.1",
+	"127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:65536",
+	"127.0.0.1:99999999999", "127.0.0.1:http", "127.0.0.1:80x", "::1:80", "[::1]", "[::1]80",
+	"[]:80", "[::g]:80", "127.1:80", "256.0.0.1:80", "1.2.3.4.5:80", "0x7f000001:80", "*:80",
+	"a b:80", "[::1]:80:90", "http://example.org:80", "fe80::1%lo:80",
+	"[fe80::1%no-such-interface]:80"};
 
 START_TEST(bad_endpoints_earn_a_sentence)
 {
@@ -375,8 +376,7 @@ static TCase *mount_tests(void)
 	TCase *tests = tcase_create("mounts");
 
 	tcase_add_checked_fixture(tests, setup_directory, teardown_directory);
-	tcase_add_loop_test(
-		tests, mounts_are_read, 0, (int)(sizeof(mounts) / sizeof(mounts[0])));
+	tcase_add_loop_test(tests, mounts_are_read, 0, (int)(sizeof(mounts) / sizeof(mounts[0])));
 	tcase_add_test(tests, mounts_are_found_by_their_path);
 	tcase_add_test(tests, host_directory_may_have_colons);
 	tcase_add_test(tests, missing_directory_and_file_are_said);

@@ -238,7 +238,8 @@ START_TEST(help_names_every_option)
 {
 	static const char *const names[] = {"--listen ADDR:PORT", "--connect HOST:PORT",
 		"--mount HOSTDIR:GUESTDIR[:rw]", "--engine kvm|process|auto", "--memory SIZE",
-		"--env NAME", "--wrap COMMAND", "--poll-us N", "--log-level LEVEL", "--stats", "--help", "--version"};
+		"--env NAME", "--wrap COMMAND", "--poll-us N", "--log-level LEVEL", "--stats",
+		"--help", "--version"};
 	char *text = NULL;
 	size_t len;
 	FILE *file = open_memstream(&text, &len);
@@ -269,8 +270,8 @@ int main(void)
 	tcase_add_test(tests, poll_is_in_microseconds);
 	tcase_add_test(tests, log_level_and_engine_are_words);
 	tcase_add_test(tests, help_and_version_need_no_image);
-	tcase_add_loop_test(tests, mistakes_earn_a_sentence, 0,
-		(int)(sizeof(mistakes) / sizeof(mistakes[0])));
+	tcase_add_loop_test(
+		tests, mistakes_earn_a_sentence, 0, (int)(sizeof(mistakes) / sizeof(mistakes[0])));
 	tcase_add_test(tests, help_names_every_option);
 	suite_add_tcase(suite, tests);
 	return suite_run(suite);
