@@ -28,7 +28,7 @@ static int on_hello(struct stream *stream, const struct frame *frame, const void
 	if (hello->magic != CONTROL_MAGIC)
 		return EPROTO;
 	if (hello->version_major != CONTROL_VERSION_MAJOR) {
-		log_line(LOG_ERROR, "the guest speaks version %u.%u of the control protocol and this monitor %u.%u; "
+		log_guest(LOG_ERROR, "the guest speaks version %u.%u of the control protocol and this monitor %u.%u; "
 				"build the guest with this monitor's release", hello->version_major,
 				hello->version_minor, CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR);
 		return EPROTONOSUPPORT;

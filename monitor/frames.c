@@ -1,11 +1,13 @@
 /*
  * Frames on a stream's pipe. A span is one piece, so a frame is decoded where it
  * lies; what it says is the guest's until it is consumed, and the guest can change
- * it meanwhile: everything that is checked is copied out by the decoder first.
+ * it meanwhile. The decoder loads each number once; a string that must not change after its check is
+ * copied first by whoever uses it.
  */
 #include <assert.h>
 #include <errno.h>
 
+#include "monitor/loop.h"
 #include "monitor/stream.h"
 #include "protocol/error.h"
 
@@ -33,12 +35,19 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 	for (;;) {
 		struct ring_span span = ring_peek(&stream->pipe.in);
 		size_t need;
-		if (span.end == -RING_EPROTO) {
+		if (ring_consumer_broken(&stream->pipe.in)) {
 			stream_broken(stream, "impossible ring positions");
 			return -EPROTO;
 		}
 		if (frame_need(stream, &span, ret_frame, &need) < 0)
 			return -EPROTO;
+		if (span.len >= need && stream->turn == 0) {
+			/* The rest comes after the others have had their turn. */
+			loop_again(stream->loop, stream->slot);
+			return 0;
+		}
+		if (span.len >= need)
+			stream->turn--;
 		if (span.len >= need && is_answer(ret_frame)) {
 			/* To nothing that was asked: dropped, PROTOCOL.md section 2. */
 			stream_frame_done(stream, ret_frame);

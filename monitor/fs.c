@@ -71,16 +71,13 @@ static bool take(struct fs_stream *fs)
 		return false;
 	if (fs->closed)
 		fs->left -= frame.length;
-	/* Replies answer nothing here, and what is unsupported is never answered: section 2. */
-	if ((frame.flags & FRAME_REPLY) == 0 && frame.type != STREAM_UNSUPPORTED) {
-		struct fs_request *request = fs_request_new(fs, &frame, body);
-		if (request == NULL) {
-			fs_fail(fs, ENOMEM);
-			return false;
-		}
-		stats.fs_requests++;
-		begin(request);
+	struct fs_request *request = fs_request_new(fs, &frame, body);
+	if (request == NULL) {
+		fs_fail(fs, ENOMEM);
+		return false;
 	}
+	stats.fs_requests++;
+	begin(request);
 	/* Else write_done consumes it. Told to the guest once for all, by fs_pump. */
 	if (fs->writing == NULL)
 		ring_consume(&fs->stream->pipe.in, frame.length);

@@ -52,7 +52,7 @@ static struct tcp_endpoint without_mapping(struct tcp_endpoint endpoint)
 	return ipv4;
 }
 
-/* "fe80::1%eth0": the part behind the '%' is an interface's name or number. */
+/* "fe80::1%eth0": the part behind the '%' is an interface's name. */
 static bool parse_ipv6(const char *text, struct tcp_endpoint *ret_endpoint)
 {
 	char address[INET6_ADDRSTRLEN];

@@ -39,6 +39,8 @@ int io_create(struct io **ret_io);
 void io_destroy(struct io *io);
 
 void io_recv(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len);
+/* Receives and drops. */
+void io_discard(struct io *io, struct io_op *op, int fd, size_t len);
 void io_send(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len);
 /* The result is a descriptor, close-on-exec; the peer's address goes to *ret_peer. */
 void io_accept(struct io *io, struct io_op *op, int fd, struct sockaddr *ret_peer, socklen_t *ret_len);

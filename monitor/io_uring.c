@@ -17,7 +17,7 @@
 
 #include "monitor/stats.h"
 
-#define IO_ENTRIES 1024u /* submission entries; completions have four times as many and never drop */
+#define IO_ENTRIES 1024u /* submission entries; completions have four times as many; more are kept by the kernel */
 
 struct io {
 	struct io_uring ring;
@@ -78,6 +78,13 @@ void io_recv(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t le
 {
 	struct io_uring_sqe *sqe = entry(io, op);
 	io_uring_prep_recv(sqe, fd, ret_bytes, len, 0);
+	own(sqe, op);
+}
+
+void io_discard(struct io *io, struct io_op *op, int fd, size_t len)
+{
+	struct io_uring_sqe *sqe = entry(io, op);
+	io_uring_prep_recv(sqe, fd, NULL, len, MSG_TRUNC); /* tcp(7): the bytes are not copied */
 	own(sqe, op);
 }
 

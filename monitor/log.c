@@ -32,11 +32,11 @@ bool log_level_parse(const char *name, enum log_level *ret_level)
 	return false;
 }
 
-/* Guests have a say in the text of a line, but none in what the terminal does with it. */
+/* Guests have a say in the text of a line, but none in what the terminal does with it: nothing but ASCII passes. */
 static void blank_controls(char *text)
 {
 	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
 			*text = '?';
 }
 

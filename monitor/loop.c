@@ -32,6 +32,7 @@
 #include "monitor/worker.h"
 
 #define LOOP_WORKERS      2u
+#define LOOP_RESOLVERS    2u
 #define LOOP_POLL_MIN_NS  4000u
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
@@ -54,6 +55,7 @@ struct loop {
 	struct io *io;
 	struct stream_table *streams;
 	struct worker_pool *workers;
+	struct worker_pool *resolvers;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
 	bool tell;         /* posts to the guest's bell since it was last looked at for sleep */
@@ -286,7 +288,7 @@ static void stop_advance(struct loop *loop)
 		if (io_in_flight(loop->io) != 0)
 			io_cancel_all(loop->io);
 		bool quiet = stream_table_held(loop->streams) == 0 && io_in_flight(loop->io) == 0 &&
-			worker_in_flight(loop->workers) == 0;
+			worker_in_flight(loop->workers) == 0 && worker_in_flight(loop->resolvers) == 0;
 		if (quiet || now_ns() >= loop->phase_until_ns) {
 			loop->phase = LOOP_STOPPED;
 			loop->quiet = quiet;
@@ -318,6 +320,9 @@ static int thread_begin(struct loop *loop)
 	result = worker_pool_create(&loop->workers, LOOP_WORKERS);
 	if (result < 0)
 		return result;
+	result = worker_pool_create(&loop->resolvers, LOOP_RESOLVERS);
+	if (result < 0)
+		return result;
 	wake_fd_arm(&loop->doorbell);
 	wake_fd_arm(&loop->mail);
 	return 0;
@@ -339,6 +344,8 @@ static void thread_end(struct loop *loop)
 		log_line(LOG_WARNING, "an operation on a host file or socket did not end in time; leaving it behind");
 		return;
 	}
+	if (loop->resolvers != NULL)
+		worker_pool_destroy(loop->resolvers);
 	if (loop->workers != NULL)
 		worker_pool_destroy(loop->workers);
 	if (loop->streams != NULL)
@@ -439,13 +446,15 @@ void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct 
 	loop_post(loop, &loop->guest_started);
 }
 
-void loop_stop(struct loop *loop, unsigned drain_ms)
+bool loop_stop(struct loop *loop, unsigned drain_ms)
 {
 	loop->drain_ms = drain_ms;
 	loop_post(loop, &loop->stop);
 	pthread_join(loop->thread, NULL);
-	if (loop->quiet)
+	bool quiet = loop->quiet;
+	if (quiet)
 		loop_free(loop);
+	return quiet;
 }
 
 /* ---- for those who run on the I/O thread */
@@ -465,6 +474,11 @@ struct worker_pool *loop_workers(struct loop *loop)
 	return loop->workers;
 }
 
+struct worker_pool *loop_resolvers(struct loop *loop)
+{
+	return loop->resolvers;
+}
+
 struct stream_table *loop_streams(struct loop *loop)
 {
 	return loop->streams;
@@ -479,6 +493,11 @@ void loop_tell_guest(struct loop *loop, uint32_t slot)
 {
 	bell_post(arena_bell(loop->config.arena, PIPE_HOST), slot);
 	loop->tell = true;
+}
+
+void loop_again(struct loop *loop, uint32_t slot)
+{
+	bell_post(arena_bell(loop->config.arena, PIPE_GUEST), slot);
 }
 
 void loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity)

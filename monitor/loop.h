@@ -38,9 +38,11 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config);
 void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct engine *engine);
 /*
  * Ends the thread: the guest is gone, what it wrote is still sent for at most
- * `drain_ms`, then everything is closed. Returns when the thread has ended. Main thread.
+ * `drain_ms`, then everything is closed. Returns when the thread has ended. Main thread. False: an
+ * operation that the kernel would not end still owns memory, of the arena and of the grants; nothing
+ * of these may be freed, and all that is left to do is to exit.
  */
-void loop_stop(struct loop *loop, unsigned drain_ms);
+bool loop_stop(struct loop *loop, unsigned drain_ms);
 
 /* From any thread. Wakes the I/O thread if it sleeps. */
 void loop_post(struct loop *loop, struct loop_message *message);
@@ -49,10 +51,14 @@ void loop_post(struct loop *loop, struct loop_message *message);
 struct io *loop_io(struct loop *loop);
 const struct loop_config *loop_config(const struct loop *loop);
 struct worker_pool *loop_workers(struct loop *loop);
+/* For name lookups, which can hang for many seconds: files are not to wait for them. */
+struct worker_pool *loop_resolvers(struct loop *loop);
 struct stream_table *loop_streams(struct loop *loop);
 struct arena *loop_arena(struct loop *loop);
 /* The guest has something new in this pipe slot: wakes it at the end of the turn. */
 void loop_tell_guest(struct loop *loop, uint32_t slot);
+/* The slot is looked at again in the next turn, as if the guest had signalled it. */
+void loop_again(struct loop *loop, uint32_t slot);
 /* Makes a freshly cut ring visible to the guest. */
 void loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity);
 

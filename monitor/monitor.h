@@ -12,8 +12,7 @@
  *   workers worker.c: path operations and name lookups, which can block.
  *
  * The data loop has a thread of its own so that one io_uring_enter both submits
- * and sleeps, and so that nothing which libevent serves (a signal, a DNS answer,
- * a scrape of the counters) stands between a packet and its guest.
+ * and sleeps, and so that nothing which libevent serves stands between a packet and its guest.
  */
 #ifndef FERRULE_MONITOR_MONITOR_H
 #define FERRULE_MONITOR_MONITOR_H

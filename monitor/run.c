@@ -131,7 +131,7 @@ static int make_memory(struct run *run)
 static int make_doorbells(struct run *run)
 {
 	run->doorbell_fd = eventfd(0, EFD_CLOEXEC);
-	run->interrupt_fd = eventfd(0, EFD_CLOEXEC);
+	run->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	run->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (run->doorbell_fd < 0 || run->interrupt_fd < 0 || run->end_fd < 0)
 		return cannot(run, errno, "make the doorbells",
@@ -277,6 +277,14 @@ static void copy_engine_stats(const struct run *run)
 	stats.other_exits = engine_stats.other_exits;
 }
 
+/* An operation on the host would not end and may still write to the arena: nothing is freed any more. */
+static _Noreturn void leave(const struct run *run, int status)
+{
+	if (run->config->stats)
+		stats_print(stderr);
+	_exit(status);
+}
+
 /*
  * The loop before the engine, which it uses; and what a guest that has ended wrote still has to
  * leave. After a signal nobody waits for that, and the guest is not to see its streams go.
@@ -285,14 +293,16 @@ static int stop(struct run *run)
 {
 	if (run->signal != 0)
 		run->choice.ops->halt(run->engine);
-	loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
+	bool quiet = loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
 	run->loop = NULL;
 	copy_engine_stats(run);
 	run->choice.ops->destroy(run->engine);
 	run->engine = NULL;
-	if (run->signal != 0)
-		return SIGNAL_STATUS + run->signal;
-	return atomic_load_explicit(&run->guest_status, memory_order_acquire);
+	int status = run->signal != 0 ? SIGNAL_STATUS + run->signal
+				      : atomic_load_explicit(&run->guest_status, memory_order_acquire);
+	if (!quiet)
+		leave(run, status);
+	return status;
 }
 
 static void close_fd(int fd)

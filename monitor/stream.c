@@ -11,6 +11,8 @@
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 
+#define STREAM_TURN 256u /* frames of one stream that are taken at a time */
+
 struct stream_table {
 	struct loop *loop;
 	struct stream *stream;  /* [slots]; slot 0 is the control pipe */
@@ -48,7 +50,7 @@ static int control_attach(struct stream_table *table)
 	struct stream *stream = &table->stream[0];
 	*stream = (struct stream){
 		.loop = table->loop,
-		.state = STREAM_OPEN_STATE,
+		.state = STREAM_ESTABLISHED,
 		.protocol = &control_protocol,
 		.ring = { config->control_ring[0], config->control_ring[1] },
 	};
@@ -189,7 +191,7 @@ void stream_claim(struct stream *stream, const struct protocol_ops *protocol)
 void stream_begin(struct stream *stream)
 {
 	assert(stream->state == STREAM_CLAIMED);
-	stream->state = STREAM_OPEN_STATE;
+	stream->state = STREAM_ESTABLISHED;
 }
 
 void stream_release(struct stream *stream)
@@ -269,9 +271,10 @@ static void fresh_signal(struct stream *stream)
 
 void stream_signal(struct stream *stream)
 {
+	stream->turn = STREAM_TURN;
 	if (stream->state == STREAM_FRESH)
 		fresh_signal(stream);
-	else if (stream->state == STREAM_OPEN_STATE)
+	else if (stream->state == STREAM_ESTABLISHED)
 		stream->protocol->signal(stream);
 }
 
@@ -288,18 +291,24 @@ void stream_opened(struct stream *stream, const struct wire_message *message, co
 	if (message != NULL)
 		opened.payload.len = wire_encode_body(message, body, payload, sizeof(payload));
 	struct frame frame = { .flags = FRAME_REPLY, .request_id = stream->open_request_id };
-	stream->state = STREAM_OPEN_STATE;
+	stream->state = STREAM_ESTABLISHED;
 	stream_send(stream, &stream_opened_message, &frame, &opened);
 	stream->protocol->signal(stream);
 }
 
-void stream_refuse(struct stream *stream, int error)
+void stream_answer_refused(struct stream *stream, int error)
 {
 	stats.streams_refused++;
 	stream_send_error(stream, STREAM_OPENED, stream->open_request_id, error);
 	ring_finish(&stream->pipe.out);
 	ring_stop(&stream->pipe.in);
 	stream_flush(stream);
+	stream->state = STREAM_ENDED;
+}
+
+void stream_refuse(struct stream *stream, int error)
+{
+	stream_answer_refused(stream, error);
 	stream_release(stream);
 }
 
@@ -309,6 +318,11 @@ void stream_flush(struct stream *stream)
 {
 	if (pipe_wake_peer(&stream->pipe))
 		loop_tell_guest(stream->loop, stream->slot);
+}
+
+bool stream_pipe_broken(const struct stream *stream)
+{
+	return ring_consumer_broken(&stream->pipe.in) || ring_producer_broken(&stream->pipe.out);
 }
 
 void stream_broken(struct stream *stream, const char *rule)

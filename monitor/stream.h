@@ -3,8 +3,8 @@
  * table of streams is private memory of the I/O thread.
  *
  * A stream's life: made by NewStreamRequest (FRESH); then either its first frame
- * is Open (OPENING until stream_opened, then OPEN) or it is posted to a listener
- * (CLAIMED, then OPEN). It ends when the guest has sent CloseStream and the
+ * is Open (OPENING until stream_opened, then ESTABLISHED) or it is posted to a listener
+ * (CLAIMED, then ESTABLISHED). It ends when the guest has sent CloseStream and the
  * protocol has let go of it (stream_release): not before both, because operations
  * in flight own memory of its rings, and bytes that the guest wrote last have still to leave.
  */
@@ -48,7 +48,7 @@ enum stream_state {
 	STREAM_FRESH,
 	STREAM_OPENING,
 	STREAM_CLAIMED, /* posted to a listener */
-	STREAM_OPEN_STATE,
+	STREAM_ESTABLISHED,
 	STREAM_ENDED,   /* refused, broken or let go by its protocol; waits for CloseStream */
 };
 
@@ -60,6 +60,7 @@ struct stream {
 	bool guest_closed;   /* CloseStream came, or the guest is gone */
 	bool held;           /* a protocol has it and has not called stream_release */
 	uint32_t open_request_id;
+	unsigned turn;       /* frames that may still be taken before others have their turn */
 	struct pipe_end pipe;
 	struct arena_ring ring[2]; /* indexed by enum pipe_side */
 	const struct protocol_ops *protocol; /* NULL before Open */
@@ -79,7 +80,7 @@ void stream_table_close_all(struct stream_table *table);
 unsigned stream_table_held(const struct stream_table *table);
 /* NULL unless a stream has exactly this id. */
 struct stream *stream_find(struct stream_table *table, uint64_t id);
-/* 0 and the stream, -ENOMEM (arena or slots exhausted), -EINVAL (a capacity). */
+/* 0 and the stream, -ENFILE (no slot is free), -ENOMEM (the arena is full), -EINVAL (a capacity). */
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
 		struct stream **ret_stream);
 void stream_guest_close(struct stream *stream);
@@ -89,15 +90,19 @@ void stream_signal(struct stream *stream);
 
 /* Answers Open: with the encoded payload (message may be NULL: none). */
 void stream_opened(struct stream *stream, const struct wire_message *message, const void *body);
-/* Answers Open with an errno (positive) and finishes the monitor's direction; lets go of the stream. */
+/* Answers Open with an errno (positive) and ends the pipe; the protocol still holds the stream. */
+void stream_answer_refused(struct stream *stream, int error);
+/* The same, and lets go of the stream. */
 void stream_refuse(struct stream *stream, int error);
-/* For a stream that is opened by being posted to another: from FRESH to CLAIMED, and on to OPEN. */
+/* For a stream that is opened by being posted to another: from FRESH to CLAIMED, and on to ESTABLISHED. */
 void stream_claim(struct stream *stream, const struct protocol_ops *protocol);
 void stream_begin(struct stream *stream);
 /* The protocol will not touch the stream again. Its memory is reused once the guest has closed it too. */
 void stream_release(struct stream *stream);
 /* After commits, consumes or ends on stream->pipe: wakes the guest if it waits for that. */
 void stream_flush(struct stream *stream);
+/* Did the guest break a rule of the rings? As of the last look at each. */
+bool stream_pipe_broken(const struct stream *stream);
 /* The guest broke a rule: fails both directions with EPROTO, counts and logs it. The protocol then ends its side. */
 void stream_broken(struct stream *stream, const char *rule);
 

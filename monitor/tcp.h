@@ -28,7 +28,4 @@ const char *tcp_text(const struct tcp_endpoint *endpoint, char text[TCP_TEXT_LEN
  */
 int tcp_relay_create(struct stream *stream, int fd);
 
-/* Of a stream that is posted to a listener: tcp_relay_create replaces it. */
-extern const struct protocol_ops tcp_posted_protocol;
-
 #endif

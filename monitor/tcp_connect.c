@@ -61,17 +61,20 @@ static void connector_settle(struct connector *connector)
 		return;
 	if (connector->fd >= 0)
 		close(connector->fd);
+	if (connector->stream != NULL)
+		stream_release(connector->stream);
 	free(connector);
 }
 
-/* The guest is told at once; what is in flight touches only the connector and comes back to it. */
+/*
+ * The guest is told at once. Its stream is held until the connector is gone: a lookup cannot be
+ * cancelled, and so there are never more of them than streams.
+ */
 static void connector_fail(struct connector *connector, int error)
 {
-	struct stream *stream = connector->stream;
-	connector->stream = NULL;
 	connector->over = true;
+	stream_answer_refused(connector->stream, error);
 	connector_settle(connector);
-	stream_refuse(stream, error);
 }
 
 static void connector_done(struct connector *connector)
@@ -118,7 +121,12 @@ static void connector_next(struct connector *connector)
 	unsigned i = connector->next++;
 	connector->fd = socket(connector->address[i].ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (connector->fd < 0) {
-		connector_fail(connector, errno);
+		connector->error = errno;
+		/* That family may be missing here, and another of the name's addresses do. */
+		if (errno == EAFNOSUPPORT)
+			connector_next(connector);
+		else
+			connector_fail(connector, errno);
 		return;
 	}
 	connector->connecting = true;
@@ -209,7 +217,7 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 {
 	if (wanted->remote.family == TCP_NAME) {
 		connector->looking_up = true;
-		worker_submit(loop_workers(connector->stream->loop), connector->stream->loop, &connector->lookup);
+		worker_submit(loop_resolvers(connector->stream->loop), connector->stream->loop, &connector->lookup);
 		return;
 	}
 	int result = tcp_to_sockaddr(&wanted->remote, &connector->address[0], &connector->address_len[0]);
@@ -256,11 +264,13 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 		connector_start(connector, &wanted);
 }
 
-/* The guest gave up while the connection was being made. */
+/* The guest closed while the connection was being made: what it wrote before that still has to arrive. */
 static void connect_closed(struct stream *stream)
 {
 	struct connector *connector = stream->relay;
-	connector_fail(connector, ECANCELED);
+	struct ring_span written = ring_peek(&stream->pipe.in);
+	if (!connector->over && (written.len == 0 || written.end < 0))
+		connector_fail(connector, ECANCELED);
 }
 
 static void connect_signal(struct stream *stream)

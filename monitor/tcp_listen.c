@@ -29,13 +29,21 @@ struct accept {
 	struct io_op op;
 	struct tcp_listener *listener;
 	bool in_flight;
+	bool cancelled;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
 };
 
+/* A stream that waits for a connection. */
 struct posted {
 	struct stream *stream;
 	uint32_t request_id;
+};
+
+/* A connection that waits for a stream: the one that it was accepted for was withdrawn. */
+struct waiting {
+	int fd;
+	struct sockaddr_storage peer;
 };
 
 struct tcp_listener {
@@ -48,25 +56,45 @@ struct tcp_listener {
 	struct accept accept[LISTEN_ACCEPTS];
 	struct io_timer retry; /* no accept is started while it runs */
 	bool retrying;
-	struct posted posted[LISTEN_POSTED]; /* a queue; indices run free */
-	uint32_t posted_first;
-	uint32_t posted_end;
+	struct posted posted[LISTEN_POSTED]; /* in the order in which they were posted */
+	uint32_t posted_count;
+	struct waiting waiting[LISTEN_ACCEPTS];
+	uint32_t waiting_count;
 };
 
-static uint32_t posted_count(const struct tcp_listener *listener)
+/* Bytes that this many more replies need, besides those for what was accepted or will be. */
+static size_t reply_room(const struct tcp_listener *listener, unsigned more)
 {
-	return listener->posted_end - listener->posted_first;
+	return (size_t)(listener->accepting + listener->waiting_count + more) * LISTEN_REPLY_ROOM;
+}
+
+static void posted_remove(struct tcp_listener *listener, uint32_t index)
+{
+	listener->posted_count--;
+	memmove(&listener->posted[index], &listener->posted[index + 1],
+			(listener->posted_count - index) * sizeof(listener->posted[0]));
 }
 
 /* ---- the end */
 
-static void posted_free_all(struct tcp_listener *listener)
+static void posted_release(struct stream *stream, int error)
 {
-	while (posted_count(listener) != 0) {
-		struct stream *stream = listener->posted[listener->posted_first++ % LISTEN_POSTED].stream;
-		ring_fail(&stream->pipe.out, ECONNABORTED);
-		stream_flush(stream);
-		stream_release(stream);
+	ring_fail(&stream->pipe.out, error);
+	ring_stop(&stream->pipe.in);
+	stream_flush(stream);
+	stream->relay = NULL;
+	stream_release(stream);
+}
+
+static void cancel_accepts(struct tcp_listener *listener, unsigned keep)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < LISTEN_ACCEPTS; i++) {
+		struct accept *accept = &listener->accept[i];
+		if (!accept->in_flight || kept++ < keep || accept->cancelled)
+			continue;
+		accept->cancelled = true;
+		io_cancel(listener->io, &accept->op);
 	}
 }
 
@@ -77,16 +105,17 @@ static void listener_settle(struct tcp_listener *listener)
 		return;
 	if (!listener->cancelled) {
 		listener->cancelled = true;
-		for (unsigned i = 0; i < LISTEN_ACCEPTS; i++)
-			if (listener->accept[i].in_flight)
-				io_cancel(listener->io, &listener->accept[i].op);
+		cancel_accepts(listener, 0);
 		if (listener->retrying)
 			io_cancel(listener->io, &listener->retry.op);
 	}
 	if (listener->accepting != 0 || listener->retrying)
 		return;
 	struct stream *stream = listener->stream;
-	posted_free_all(listener);
+	for (uint32_t i = 0; i < listener->posted_count; i++)
+		posted_release(listener->posted[i].stream, ECONNABORTED);
+	for (uint32_t i = 0; i < listener->waiting_count; i++)
+		close(listener->waiting[i].fd);
 	close(listener->fd); /* a listening socket's close does not wait */
 	ring_finish(&stream->pipe.out);
 	stream_flush(stream);
@@ -97,41 +126,39 @@ static void listener_settle(struct tcp_listener *listener)
 
 /* ---- accepting */
 
-/* The next posted stream that the guest has not closed meanwhile; NULL: none. */
-static struct stream *posted_take(struct tcp_listener *listener, uint32_t *ret_request_id)
+/* The connection becomes the stream that was posted first. */
+static void listener_join(struct tcp_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
-	while (posted_count(listener) != 0) {
-		struct posted *posted = &listener->posted[listener->posted_first++ % LISTEN_POSTED];
-		if (!posted->stream->guest_closed) {
-			*ret_request_id = posted->request_id;
-			return posted->stream;
-		}
-		stream_release(posted->stream);
-	}
-	return NULL;
-}
-
-static void accepted(struct tcp_listener *listener, int fd, const struct sockaddr_storage *peer)
-{
-	uint32_t request_id;
-	struct stream *stream = posted_take(listener, &request_id);
-	if (stream == NULL || tcp_relay_create(stream, fd) < 0) {
+	struct posted posted = listener->posted[0];
+	struct frame frame = { .flags = FRAME_REPLY, .request_id = posted.request_id };
+	posted_remove(listener, 0);
+	if (tcp_relay_create(posted.stream, fd) < 0) {
 		close(fd);
-		if (stream != NULL)
-			stream_release(stream);
+		stream_send_error(listener->stream, TCP_INCOMING, posted.request_id, ENOMEM);
+		posted_release(posted.stream, ENOMEM);
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
 	stats.connections_accepted++;
 	struct tcp_incoming incoming = {
-		.stream_id = stream->id,
+		.stream_id = posted.stream->id,
 		.remote = tcp_from_sockaddr(peer),
 		.local = tcp_local(fd),
 	};
-	struct frame frame = { .flags = FRAME_REPLY, .request_id = request_id };
 	stream_send(listener->stream, &tcp_incoming_message, &frame, &incoming);
-	stream_begin(stream);
-	stream_signal(stream);
+	stream_begin(posted.stream);
+	stream_signal(posted.stream);
+}
+
+static void listener_deliver(struct tcp_listener *listener)
+{
+	while (listener->waiting_count != 0 && listener->posted_count != 0) {
+		struct waiting first = listener->waiting[0];
+		listener->waiting_count--;
+		memmove(&listener->waiting[0], &listener->waiting[1],
+				listener->waiting_count * sizeof(listener->waiting[0]));
+		listener_join(listener, first.fd, &first.peer);
+	}
 }
 
 static void listener_accept(struct tcp_listener *listener);
@@ -161,13 +188,15 @@ static void accept_complete(struct io_op *op, int result)
 	struct accept *accept = io_container(op, struct accept, op);
 	struct tcp_listener *listener = accept->listener;
 	accept->in_flight = false;
+	accept->cancelled = false;
 	listener->accepting--;
-	if (result >= 0 && !listener->closing)
-		accepted(listener, result, &accept->peer);
-	else if (result >= 0)
-		close(result);
+	/* There is a place for it: an accept in flight and a connection waiting are never more together. */
+	if (result >= 0)
+		listener->waiting[listener->waiting_count++] = (struct waiting){ result, accept->peer };
 	else
 		accept_failed(listener, -result);
+	if (!listener->closing)
+		listener_deliver(listener);
 	listener_accept(listener);
 	listener_settle(listener);
 }
@@ -177,8 +206,9 @@ static void listener_accept(struct tcp_listener *listener)
 {
 	for (unsigned i = 0; i < LISTEN_ACCEPTS; i++) {
 		struct accept *accept = &listener->accept[i];
-		if (listener->closing || listener->retrying || listener->accepting >= posted_count(listener) ||
-				!stream_room(listener->stream, (listener->accepting + 1) * LISTEN_REPLY_ROOM))
+		if (listener->closing || listener->retrying || listener->accepting >= listener->posted_count ||
+				listener->accepting + listener->waiting_count == LISTEN_ACCEPTS ||
+				!stream_room(listener->stream, reply_room(listener, 1)))
 			return;
 		if (accept->in_flight)
 			continue;
@@ -188,6 +218,31 @@ static void listener_accept(struct tcp_listener *listener)
 		io_accept(listener->io, &accept->op, listener->fd, (struct sockaddr *)&accept->peer, &accept->peer_len);
 	}
 }
+
+/* ---- posted streams */
+
+static void posted_signal(struct stream *stream)
+{
+	(void)stream; /* no socket yet: bytes wait in the ring */
+}
+
+/* Withdrawn: CloseStream came before a connection did. */
+static void posted_closed(struct stream *stream)
+{
+	struct tcp_listener *listener = stream->relay;
+	uint32_t index = 0;
+	while (listener->posted[index].stream != stream)
+		index++;
+	posted_remove(listener, index);
+	posted_release(stream, ECANCELED);
+	cancel_accepts(listener, listener->posted_count);
+}
+
+static const struct protocol_ops posted_protocol = {
+	.name = "tcp-posted",
+	.signal = posted_signal,
+	.closed = posted_closed,
+};
 
 /* ---- requests */
 
@@ -202,11 +257,11 @@ static int listener_post(struct tcp_listener *listener, const struct frame *fram
 		return ENOENT;
 	if (stream->state != STREAM_FRESH || stream->guest_closed)
 		return EBUSY;
-	if (posted_count(listener) == LISTEN_POSTED)
+	if (listener->posted_count == LISTEN_POSTED)
 		return ENOBUFS;
-	stream_claim(stream, &tcp_posted_protocol);
-	listener->posted[listener->posted_end++ % LISTEN_POSTED] =
-			(struct posted){ stream, frame->request_id };
+	stream_claim(stream, &posted_protocol);
+	stream->relay = listener;
+	listener->posted[listener->posted_count++] = (struct posted){ stream, frame->request_id };
 	return 0;
 }
 
@@ -227,7 +282,7 @@ static void listener_signal(struct stream *stream)
 	struct frame frame;
 	const unsigned char *body;
 	/* Room for this request's reply and for those that accepts in flight will need. */
-	while (!listener->closing && stream_room(stream, (listener->accepting + 1) * LISTEN_REPLY_ROOM)) {
+	while (!listener->closing && stream_room(stream, reply_room(listener, 1))) {
 		int result = stream_frame(stream, &frame, &body);
 		if (result == 0)
 			break;
@@ -238,6 +293,8 @@ static void listener_signal(struct stream *stream)
 		listener_request(listener, &frame, body);
 		stream_frame_done(stream, &frame);
 	}
+	if (!listener->closing)
+		listener_deliver(listener);
 	listener_accept(listener);
 	listener_settle(listener);
 }
@@ -275,6 +332,16 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 	return 0;
 }
 
+/* An IPv6 wildcard also takes IPv4 connections: as an IPv4 wildcard would, so with the grant for that. */
+static void listen_narrow(struct tcp_listen *wanted, const struct grants *grants)
+{
+	static const unsigned char any[16];
+	struct tcp_endpoint ipv4 = { .family = TCP_IPV4, .port = wanted->local.port };
+	if (wanted->local.family == TCP_IPV6 && memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
+			!grants_may_listen(grants, &ipv4))
+		wanted->flags |= TCP_LISTEN_V6ONLY;
+}
+
 static int listener_create(struct stream *stream, int fd)
 {
 	struct tcp_listener *listener = calloc(1, sizeof(*listener));
@@ -295,18 +362,21 @@ static int listener_create(struct stream *stream, int fd)
 static void listen_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_listen wanted;
+	const struct grants *grants = &loop_config(stream->loop)->config->grants;
 	char text[TCP_TEXT_LEN];
 	int fd = -1;
 	if (wire_decode(&tcp_listen_message, &wanted, payload.data, payload.len) < 0) {
 		stream_refuse(stream, EPROTO);
 		return;
 	}
-	if (!grants_may_listen(&loop_config(stream->loop)->config->grants, &wanted.local)) {
+	if (!grants_may_listen(grants, &wanted.local)) {
 		grants_refused("--listen", tcp_text(&wanted.local, text));
 		stream_refuse(stream, EACCES);
 		return;
 	}
-	int result = wanted.flags & ~TCP_LISTEN_KNOWN ? -EINVAL : listen_socket(&wanted, &fd);
+	bool known = (wanted.flags & ~TCP_LISTEN_KNOWN) == 0;
+	listen_narrow(&wanted, grants);
+	int result = known ? listen_socket(&wanted, &fd) : -EINVAL;
 	if (result == 0) {
 		result = listener_create(stream, fd);
 		if (result < 0)
@@ -319,7 +389,7 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		return;
 	}
 	struct tcp_listening listening = { .local = tcp_local(fd) };
-	log_line(LOG_INFO, "the guest listens on %s", tcp_text(&listening.local, text));
+	log_guest(LOG_INFO, "the guest listens on %s", tcp_text(&listening.local, text));
 	stream_opened(stream, &tcp_listening_message, &listening);
 }
 
@@ -330,16 +400,4 @@ const struct protocol_ops tcp_listen_protocol = {
 	.open = listen_open,
 	.signal = listener_signal,
 	.closed = listener_closed,
-};
-
-/* A posted stream has no socket yet: its listener lets go of it when its turn comes. */
-static void posted_ignore(struct stream *stream)
-{
-	(void)stream;
-}
-
-const struct protocol_ops tcp_posted_protocol = {
-	.name = "tcp-posted",
-	.signal = posted_ignore,
-	.closed = posted_ignore,
 };

@@ -6,22 +6,31 @@
  *
  *   sending    guest -> socket. Bytes in the ring are sent where they lie. When the
  *              guest finished and all is sent: shutdown(SHUT_WR), a FIN. When the guest
- *              failed its direction: the connection is reset (SO_LINGER 0), a RST.
+ *              failed its direction: the connection is reset (SO_LINGER 0), a RST, at once
+ *              even if a send waits for a peer that does not read.
  *   receiving  socket -> guest. recv(2) straight into the ring. End of file finishes
  *              the ring, an error fails it with the errno after the bytes before it.
- *              When the guest will read no more, receiving stops.
+ *   discarding takes the place of receiving when the guest will read no more: what the peer
+ *              still says is dropped, so that it can go on to the point where it listens.
  *
- * A direction leaves its state once: 'send_done', 'recv_done'. With both done and nothing
- * in flight the socket is closed and the stream let go. CloseStream counts as
- * finished for what is still to be sent, and as done for what was still to be received; bytes
- * written before it still leave, however long the peer takes.
+ * A direction ends once: 'send_done', 'recv_done'. With both done and nothing in flight the
+ * socket is closed and the stream let go. CloseStream counts as finished for what is
+ * still to be sent. Once that is sent, closing waits (lingers) only while something could be
+ * lost by it: bytes that the peer has not acknowledged, or unread input, for which the kernel
+ * would send a RST that overtakes them. A peer that takes nothing for
+ * RELAY_STALL_NS after CloseStream is reset: a stream must not be held for ever.
+ *
+ * Linux tells a socket's error once, to whichever operation asks first. When the send took
+ * it, the receive sees an end of file; the ring is then failed with what the send was told.
  *
  * Receiving waits only for a full ring, never for 'more room': the guest may be waiting for as
  * many bytes as the ring can hold. Once full, it asks for a quarter of the ring, so that no
  * one is woken for a trickle.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "monitor/io.h"
@@ -30,7 +39,15 @@
 #include "monitor/tcp.h"
 #include "protocol/error.h"
 
-#define RELAY_QUANTUM (256u << 10) /* bytes per operation: how long one stream may keep the thread */
+#define RELAY_QUANTUM   (256u << 10) /* bytes per operation: how long one stream may keep the thread */
+#define RELAY_LINGER_NS 2000000000u  /* for the peer to take the last bytes and end its side */
+#define RELAY_STALL_NS  30000000000u /* without a byte taken, after CloseStream */
+
+enum receiving {
+	RECEIVING_NOTHING,
+	RECEIVING_TO_RING,
+	RECEIVING_TO_DISCARD,
+};
 
 struct tcp_relay {
 	struct stream *stream;
@@ -38,12 +55,20 @@ struct tcp_relay {
 	int fd;
 	struct io_op send_op;
 	struct io_op recv_op;
-	bool sending;   /* in flight */
-	bool receiving; /* in flight */
+	struct io_timer timer;    /* runs after CloseStream only */
+	bool sending;             /* in flight */
+	enum receiving receiving; /* in flight */
+	bool timing;              /* in flight */
+	bool send_cancelled;
+	bool recv_cancelled;
+	bool timer_cancelled;
+	bool timer_lingers; /* it was started when all was sent */
 	bool send_done;
 	bool recv_done;
-	bool recv_cancelled;
-	bool send_cancelled;
+	bool discard;       /* the guest reads no more */
+	int send_error;     /* errno that ended sending, to be told when the receive sees only an end */
+	uint64_t sent;      /* bytes */
+	uint64_t sent_then; /* when the timer was started */
 };
 
 static void relay_pump(struct tcp_relay *relay);
@@ -62,23 +87,14 @@ static void relay_reset(struct tcp_relay *relay, int error)
 	relay->recv_done = true;
 	ring_fail(&relay->stream->pipe.out, error);
 	ring_stop(&relay->stream->pipe.in);
-	stream_flush(relay->stream);
-}
-
-static void relay_broken(struct tcp_relay *relay)
-{
-	stream_broken(relay->stream, "impossible ring positions");
-	relay_reset(relay, EPROTO);
 }
 
 /* ---- sending: guest to socket */
 
-/* The ring has no bytes: is that its end? */
+/* The ring has no bytes and has ended. */
 static void send_end(struct tcp_relay *relay, int end)
 {
-	if (end == -RING_EPROTO) {
-		relay_broken(relay);
-	} else if (end < 0) {
+	if (end < 0) {
 		relay_reset(relay, ECONNABORTED);
 	} else {
 		shutdown(relay->fd, SHUT_WR);
@@ -113,10 +129,13 @@ static void send_complete(struct io_op *op, int result)
 	relay->sending = false;
 	if (result >= 0) {
 		stats.bytes_to_host += (unsigned)result;
+		relay->sent += (unsigned)result;
 		ring_consume(&relay->stream->pipe.in, (size_t)result);
-	} else if (result != -EINTR) {
+	} else if (result != -EINTR && !relay->send_done) {
 		/* The guest's writes get -EPIPE from here on; why, its reads will tell. */
 		relay->send_done = true;
+		if (result != -EPIPE && result != -ECANCELED)
+			relay->send_error = -result;
 		ring_stop(&relay->stream->pipe.in);
 	}
 	relay_pump(relay);
@@ -127,49 +146,126 @@ static void send_complete(struct io_op *op, int result)
 static void relay_receive(struct tcp_relay *relay)
 {
 	struct ring_producer *out = &relay->stream->pipe.out;
-	if (relay->receiving || relay->recv_done)
+	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
 		return;
+	if (relay->discard) {
+		relay->receiving = RECEIVING_TO_DISCARD;
+		io_discard(relay->io, &relay->recv_op, relay->fd, RELAY_QUANTUM);
+		return;
+	}
 	struct ring_span room = ring_reserve(out);
-	if (room.len == 0 && room.end == 0) {
+	if (room.len == 0) {
 		ring_await_room(out, relay->stream->ring[PIPE_HOST].capacity / 4);
 		room = ring_reserve(out);
-		if (room.len == 0 && room.end == 0)
-			return;
 	}
-	if (room.end == -RING_EPROTO) {
-		relay_broken(relay);
-	} else if (room.end != 0) {
-		relay->recv_done = true;
-	} else {
-		relay->receiving = true;
-		io_recv(relay->io, &relay->recv_op, relay->fd, room.data, quantum(room.len));
+	if (room.len == 0)
+		return;
+	relay->receiving = RECEIVING_TO_RING;
+	io_recv(relay->io, &relay->recv_op, relay->fd, room.data, quantum(room.len));
+}
+
+static void recv_end(struct tcp_relay *relay, int error)
+{
+	struct ring_producer *out = &relay->stream->pipe.out;
+	relay->recv_done = true;
+	if (error == 0) {
+		ring_finish(out);
+		return;
 	}
+	/* The connection is gone, both ways. */
+	ring_fail(out, (int)wire_error_number(error));
+	relay->send_done = true;
+	ring_stop(&relay->stream->pipe.in);
 }
 
 static void recv_complete(struct io_op *op, int result)
 {
 	struct tcp_relay *relay = io_container(op, struct tcp_relay, recv_op);
-	struct ring_producer *out = &relay->stream->pipe.out;
-	relay->receiving = false;
-	if (result > 0) {
+	enum receiving receiving = relay->receiving;
+	bool asked = relay->recv_cancelled;
+	relay->receiving = RECEIVING_NOTHING;
+	relay->recv_cancelled = false;
+	if (relay->recv_done) {
+		/* Only memory of the ring was waited for. */
+	} else if (result > 0 && receiving == RECEIVING_TO_RING) {
 		stats.bytes_to_guest += (unsigned)result;
-		ring_commit(out, (size_t)result);
+		ring_commit(&relay->stream->pipe.out, (size_t)result);
 	} else if (result == 0) {
-		relay->recv_done = true;
-		ring_finish(out);
-	} else if (result != -EINTR) {
-		relay->recv_done = true;
-		ring_fail(out, (int)wire_error_number(-result));
+		recv_end(relay, relay->send_error);
+	} else if (result < 0 && result != -EINTR && !(result == -ECANCELED && asked)) {
+		recv_end(relay, -result);
 	}
 	relay_pump(relay);
 }
 
-/* ---- both */
+/* ---- the time after CloseStream */
+
+/* Could closing the socket now destroy bytes that are on their way to the peer? */
+static bool something_to_lose(const struct tcp_relay *relay)
+{
+	int unsent = 0, unread = 0;
+	ioctl(relay->fd, SIOCOUTQ, &unsent); /* not acknowledged; a FIN counts for one */
+	ioctl(relay->fd, SIOCINQ, &unread);
+	return unsent != 0 || unread != 0;
+}
+
+static void timer_complete(struct io_op *op, int result)
+{
+	struct tcp_relay *relay = io_container(op, struct tcp_relay, timer.op);
+	bool over = result == -ETIME;
+	relay->timing = false;
+	relay->timer_cancelled = false;
+	if (over && relay->timer_lingers)
+		relay->recv_done = true;
+	else if (over && relay->sent == relay->sent_then && !relay->send_done)
+		relay_reset(relay, ETIMEDOUT);
+	relay_pump(relay);
+}
+
+static void relay_time(struct tcp_relay *relay)
+{
+	bool over = relay->send_done && relay->recv_done;
+	if (relay->timing) {
+		bool stale = over || (relay->send_done && !relay->timer_lingers);
+		if (stale && !relay->timer_cancelled) {
+			relay->timer_cancelled = true;
+			io_cancel(relay->io, &relay->timer.op);
+		}
+		return;
+	}
+	if (over || !relay->stream->guest_closed)
+		return;
+	relay->timing = true;
+	relay->timer_lingers = relay->send_done;
+	relay->sent_then = relay->sent;
+	io_timeout(relay->io, &relay->timer, relay->send_done ? RELAY_LINGER_NS : RELAY_STALL_NS);
+}
+
+/* ---- both directions */
+
+/* What the guest did to the pipe that concerns operations in flight, too. */
+static void relay_look(struct tcp_relay *relay)
+{
+	struct stream *stream = relay->stream;
+	struct ring_span in = ring_peek(&stream->pipe.in);
+	struct ring_span out = ring_reserve(&stream->pipe.out);
+	if (relay->send_done && relay->recv_done)
+		return;
+	if (stream_pipe_broken(stream)) {
+		stream_broken(stream, "impossible ring positions");
+		relay_reset(relay, EPROTO);
+	} else if (in.end < 0 && relay->sending) {
+		relay_reset(relay, ECONNABORTED);
+	}
+	if (out.end != 0 || stream->guest_closed)
+		relay->discard = true;
+}
 
 /* What is in flight for a direction that is over keeps memory of the ring: have it back soon. */
 static void relay_cancel(struct tcp_relay *relay)
 {
-	if (relay->recv_done && relay->receiving && !relay->recv_cancelled) {
+	bool stop = relay->recv_done || (relay->discard && relay->receiving == RECEIVING_TO_RING);
+	if (stop && relay->receiving != RECEIVING_NOTHING && !relay->recv_cancelled) {
 		relay->recv_cancelled = true;
 		io_cancel(relay->io, &relay->recv_op);
 	}
@@ -182,11 +278,13 @@ static void relay_cancel(struct tcp_relay *relay)
 static void relay_settle(struct tcp_relay *relay)
 {
 	struct stream *stream = relay->stream;
-	if (stream->guest_closed && relay->send_done)
+	if (stream->guest_closed && relay->send_done && !relay->recv_done && !something_to_lose(relay))
 		relay->recv_done = true;
 	relay_cancel(relay);
+	relay_time(relay);
 	stream_flush(stream);
-	if (!relay->send_done || !relay->recv_done || relay->sending || relay->receiving)
+	if (!relay->send_done || !relay->recv_done || relay->sending || relay->timing ||
+			relay->receiving != RECEIVING_NOTHING)
 		return;
 	io_close_socket(relay->io, relay->fd);
 	stream->relay = NULL;
@@ -196,10 +294,8 @@ static void relay_settle(struct tcp_relay *relay)
 
 static void relay_pump(struct tcp_relay *relay)
 {
+	relay_look(relay);
 	relay_send(relay);
-	/* A guest that reads no more is noticed while a receive is in flight, too. */
-	if (relay->receiving && !relay->recv_done && ring_reserve(&relay->stream->pipe.out).end != 0)
-		relay->recv_done = true;
 	relay_receive(relay);
 	relay_settle(relay);
 }
@@ -226,6 +322,7 @@ int tcp_relay_create(struct stream *stream, int fd)
 		.fd = fd,
 		.send_op = { send_complete },
 		.recv_op = { recv_complete },
+		.timer = { .op = { timer_complete } },
 	};
 	stream->relay = relay;
 	stream->protocol = &relay_protocol;

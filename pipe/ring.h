@@ -131,6 +131,17 @@ struct ring_span ring_peek(struct ring_consumer *c);
 /* Allowed after ring_stop, too. A len beyond the last span's is the caller's bug, and traps. */
 void ring_consume(struct ring_consumer *c, size_t len);
 
+/* Did the peer break a rule (DATAPIPE.md section 5)? As of the last look at the ring. */
+static inline bool ring_consumer_broken(const struct ring_consumer *c)
+{
+	return c->broken;
+}
+
+static inline bool ring_producer_broken(const struct ring_producer *p)
+{
+	return p->broken;
+}
+
 /* Bytes that could be consumed, and committed, now: the len of a look. */
 static inline size_t ring_readable_len(struct ring_consumer *c)
 {

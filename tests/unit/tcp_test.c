@@ -2,141 +2,15 @@
  * The monitor's control pipe and its TCP protocols, driven from the guest's end
  * of the pipes: what a guest may do, must not do, and what the sockets see of it.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "monitor/log.h"
-#include "protocol/tcp.h"
-#include "tests/lib/guest_end.h"
 #include "tests/lib/suite.h"
-
-#define RING 65536u
-
-static struct guest_end guest;
-
-static void setup(void)
-{
-	char error[200];
-	log_level = LOG_ERROR;
-	memset(&guest, 0, sizeof(guest));
-	guest.config.poll_ns = 20000;
-	expect_equal(grants_add_listen(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
-	expect_equal(grants_add_connect(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
-	expect_equal(grants_add_connect(&guest.config.grants, "localhost:0", error, sizeof(error)), 0);
-	guest_end_start(&guest);
-}
-
-static void teardown(void)
-{
-	guest_end_stop(&guest);
-	grants_free(&guest.config.grants);
-}
-
-static struct tcp_endpoint loopback(uint16_t port)
-{
-	return (struct tcp_endpoint){ .family = TCP_IPV4, .port = port, .addr = { 127, 0, 0, 1 } };
-}
-
-static struct guest_stream new_stream(void)
-{
-	struct guest_stream stream;
-	expect_equal(guest_stream_new(&guest, &stream, RING, RING), 0);
-	return stream;
-}
-
-/* ---- native ends */
-
-static int native_connect(uint16_t port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-	struct timeval limit = { .tv_sec = 5 };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	expect_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	return fd;
-}
-
-static int native_listen(uint16_t *ret_port)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	socklen_t len = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	expect_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	expect_equal(listen(fd, 16), 0);
-	expect_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-	*ret_port = ntohs(in.sin_port);
-	return fd;
-}
-
-/* ---- guest ends */
-
-static uint16_t listen_on(struct guest_stream *listener)
-{
-	struct tcp_listen wanted = { .local = loopback(0) };
-	struct tcp_listening answer;
-	expect_equal(guest_stream_open(listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
-			&tcp_listening_message, &answer), 0);
-	expect(answer.local.port != 0);
-	return answer.local.port;
-}
-
-static void post(struct guest_stream *listener, const struct guest_stream *stream)
-{
-	struct tcp_accept accept = { stream->id };
-	guest_send(&guest, &listener->pipe, listener->slot, &tcp_accept_message, &accept);
-}
-
-static struct frame incoming(struct guest_stream *listener, struct tcp_incoming *ret_incoming)
-{
-	struct frame frame;
-	unsigned char body[128];
-	guest_receive(&guest, &listener->pipe, listener->slot, &frame, body, sizeof(body));
-	if (frame.type == TCP_INCOMING && frame.error == 0)
-		expect_equal(wire_decode(&tcp_incoming_message, ret_incoming, body,
-				frame.length - FRAME_HEADER_LEN), 0);
-	return frame;
-}
-
-static long read_some(struct guest_stream *stream, void *ret_bytes, size_t len)
-{
-	return guest_read(&guest, &stream->pipe, stream->slot, ret_bytes, len);
-}
-
-static void write_all(struct guest_stream *stream, const void *bytes, size_t len)
-{
-	guest_write(&guest, &stream->pipe, stream->slot, bytes, len);
-}
-
-static void finish(struct guest_stream *stream)
-{
-	ring_finish(&stream->pipe.out);
-	guest_flush(&guest, &stream->pipe, stream->slot);
-}
-
-/* An accepted connection: the native end is returned. */
-static int connected_pair(struct guest_stream *listener, struct guest_stream *stream)
-{
-	struct tcp_incoming in;
-	*listener = new_stream();
-	*stream = new_stream();
-	uint16_t port = listen_on(listener);
-	post(listener, stream);
-	int fd = native_connect(port);
-	struct frame frame = incoming(listener, &in);
-	expect_equal(frame.error, 0);
-	expect_equal(in.stream_id, stream->id);
-	expect_equal(in.local.port, port);
-	expect_equal(in.remote.family, TCP_IPV4);
-	return fd;
-}
+#include "tests/lib/tcp_guest.h"
 
 START_TEST(bytes_flow_both_ways_and_half_close)
 {
@@ -395,7 +269,7 @@ int main(void)
 	Suite *suite = suite_create("tcp");
 	TCase *served = tcase_create("served");
 	TCase *refused = tcase_create("refused");
-	tcase_add_checked_fixture(served, setup, teardown);
+	tcase_add_checked_fixture(served, tcp_guest_setup, tcp_guest_teardown);
 	tcase_set_timeout(served, 20);
 	tcase_add_test(served, bytes_flow_both_ways_and_half_close);
 	tcase_add_test(served, guest_half_closes_first);
