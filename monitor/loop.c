@@ -221,14 +221,16 @@ static bool spin(struct loop *loop)
 }
 
 /*
- * A sleep that was shorter than the longest spin could have been a spin: spin longer next
- * time. A longer one made the spin before it a waste: spin not at all, until
- * short sleeps say otherwise. (The rule of KVM's halt polling.)
+ * A sleep that a longer spin would have avoided makes the next spin longer; one that no spin could
+ * have avoided makes it shorter. Halving forgives a single pause in a busy time. The
+ * guest's side has the same rule (guest/stream/scheduler.c).
  */
 static void adapt(struct loop *loop, uint64_t slept_ns)
 {
-	if (slept_ns > loop->poll_max_ns) {
-		loop->poll_ns = 0;
+	if (slept_ns > 2 * loop->poll_max_ns) {
+		loop->poll_ns /= 2;
+		if (loop->poll_ns < LOOP_POLL_MIN_NS)
+			loop->poll_ns = 0;
 		return;
 	}
 	uint64_t longer = loop->poll_ns == 0 ? LOOP_POLL_MIN_NS : loop->poll_ns * 2;

@@ -9,7 +9,7 @@
 #include "monitor/options_table.h"
 
 #define DEFAULT_MEMORY  (256ull << 20) /* bytes */
-#define DEFAULT_POLL_US 50u
+#define DEFAULT_POLL_US 200u
 #define HELP_COLUMN     30 /* where the help text begins */
 
 /* ---- did you mean */

@@ -44,7 +44,7 @@ const struct option_row option_rows[] = {
 		parse_wrap},
 	{"poll-us", 0, "N",
 		"spin for at most N microseconds before sleeping\n"
-		"(default 50; 0: never)",
+		"(default 200; 0: never)",
 		parse_poll},
 	{"log-level", 0, "LEVEL", "error, warning (the default), info or debug", parse_log_level},
 	{"stats", 0, NULL, "print counters to stderr at the end", parse_stats},

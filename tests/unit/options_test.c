@@ -48,7 +48,7 @@ START_TEST(defaults_are_as_documented)
 	ck_assert_str_eq(options.config.image, "web.elf");
 	ck_assert_str_eq(options.config.engine, "auto");
 	ck_assert_uint_eq(options.config.memory, 256 << 20);
-	ck_assert_uint_eq(options.config.poll_ns, 50000);
+	ck_assert_uint_eq(options.config.poll_ns, 200000);
 	ck_assert_int_eq(options.config.envc, 0);
 	ck_assert(!options.config.stats && !options.help && !options.version);
 	ck_assert_uint_eq(options.config.grants.listen_count, 0);
