@@ -15,9 +15,10 @@ struct control_pipe {
 
 #define CONTROL_REPLY_ROOM 128u /* bytes; no reply is longer */
 
-static void reply(struct stream *stream, enum control_type type, const struct frame *request, const void *body)
+static void reply(struct stream *stream, enum control_type type, const struct frame *request,
+	const void *body)
 {
-	struct frame frame = { .flags = FRAME_REPLY, .request_id = request->request_id };
+	struct frame frame = {.flags = FRAME_REPLY, .request_id = request->request_id};
 	stream_send(stream, &control_messages[type], &frame, body);
 }
 
@@ -28,20 +29,24 @@ static int on_hello(struct stream *stream, const struct frame *frame, const void
 	if (hello->magic != CONTROL_MAGIC)
 		return EPROTO;
 	if (hello->version_major != CONTROL_VERSION_MAJOR) {
-		log_guest(LOG_ERROR, "the guest speaks version %u.%u of the control protocol and this monitor %u.%u; "
-				"build the guest with this monitor's release", hello->version_major,
-				hello->version_minor, CONTROL_VERSION_MAJOR, CONTROL_VERSION_MINOR);
+		log_guest(LOG_ERROR,
+			"the guest speaks version %u.%u of the control protocol and this monitor "
+			"%u.%u; "
+			"build the guest with this monitor's release",
+			hello->version_major, hello->version_minor, CONTROL_VERSION_MAJOR,
+			CONTROL_VERSION_MINOR);
 		return EPROTONOSUPPORT;
 	}
 	control->greeted = true;
-	reply(stream, CONTROL_HELLO, frame, &(struct control_hello){
-		.magic = CONTROL_MAGIC,
-		.version_major = CONTROL_VERSION_MAJOR,
-		.version_minor = CONTROL_VERSION_MINOR,
-		.max_streams = arena_slots(loop_arena(stream->loop)) - 1,
-		.min_ring = RING_CAPACITY_MIN,
-		.max_ring = RING_CAPACITY_MAX,
-	});
+	reply(stream, CONTROL_HELLO, frame,
+		&(struct control_hello){
+			.magic = CONTROL_MAGIC,
+			.version_major = CONTROL_VERSION_MAJOR,
+			.version_minor = CONTROL_VERSION_MINOR,
+			.max_streams = arena_slots(loop_arena(stream->loop)) - 1,
+			.min_ring = RING_CAPACITY_MIN,
+			.max_ring = RING_CAPACITY_MAX,
+		});
 	return 0;
 }
 
@@ -50,19 +55,20 @@ static int on_new_stream(struct stream *stream, const struct frame *frame, const
 	const struct control_new_stream *wanted = body;
 	struct stream *made;
 	int result = stream_create(loop_streams(stream->loop), wanted->to_host_capacity,
-			wanted->to_guest_capacity, &made);
+		wanted->to_guest_capacity, &made);
 	if (result < 0) {
 		stats.streams_refused++;
 		return -result;
 	}
-	reply(stream, CONTROL_STREAM_INFO, frame, &(struct control_stream_info){
-		.stream_id = made->id,
-		.pipe_offset = arena_pipe_offset(loop_arena(stream->loop), made->slot),
-		.to_host_offset = made->ring[PIPE_GUEST].offset,
-		.to_guest_offset = made->ring[PIPE_HOST].offset,
-		.to_host_capacity = (uint32_t)made->ring[PIPE_GUEST].capacity,
-		.to_guest_capacity = (uint32_t)made->ring[PIPE_HOST].capacity,
-	});
+	reply(stream, CONTROL_STREAM_INFO, frame,
+		&(struct control_stream_info){
+			.stream_id = made->id,
+			.pipe_offset = arena_pipe_offset(loop_arena(stream->loop), made->slot),
+			.to_host_offset = made->ring[PIPE_GUEST].offset,
+			.to_guest_offset = made->ring[PIPE_HOST].offset,
+			.to_host_capacity = (uint32_t)made->ring[PIPE_GUEST].capacity,
+			.to_guest_capacity = (uint32_t)made->ring[PIPE_HOST].capacity,
+		});
 	return 0;
 }
 
@@ -82,9 +88,9 @@ static const struct control_row {
 	int (*handle)(struct stream *stream, const struct frame *frame, const void *body);
 	bool before_hello;
 } control_rows[CONTROL_TYPE_COUNT] = {
-	[CONTROL_HELLO] = { on_hello, true },
-	[CONTROL_NEW_STREAM] = { on_new_stream, false },
-	[CONTROL_CLOSE_STREAM] = { on_close_stream, false },
+	[CONTROL_HELLO] = {on_hello, true},
+	[CONTROL_NEW_STREAM] = {on_new_stream, false},
+	[CONTROL_CLOSE_STREAM] = {on_close_stream, false},
 };
 
 union control_body {
@@ -102,7 +108,8 @@ static void handle(struct stream *stream, const struct frame *frame, const unsig
 		return;
 	}
 	const struct control_row *row = &control_rows[frame->type];
-	int error = wire_decode(&control_messages[frame->type], &body, bytes, frame->length - FRAME_HEADER_LEN);
+	int error = wire_decode(
+		&control_messages[frame->type], &body, bytes, frame->length - FRAME_HEADER_LEN);
 	if (error == 0 && !control->greeted && !row->before_hello)
 		error = -EPROTO;
 	error = error < 0 ? -error : row->handle(stream, frame, &body);
@@ -151,4 +158,4 @@ void control_pipe_start(struct stream *stream)
 }
 
 /* Never opened and never closed by a message. */
-const struct protocol_ops control_protocol = { .name = "control", .signal = control_signal };
+const struct protocol_ops control_protocol = {.name = "control", .signal = control_signal};

@@ -1,8 +1,8 @@
 /*
  * Frames on a stream's pipe. A span is one piece, so a frame is decoded where it
  * lies; what it says is the guest's until it is consumed, and the guest can change
- * it meanwhile. The decoder loads each number once; a string that must not change after its check is
- * copied first by whoever uses it.
+ * it meanwhile. The decoder loads each number once; a string that must not change after its check
+ * is copied first by whoever uses it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,7 +13,7 @@
 
 /* How many bytes must be there before the frame at the start can be used. */
 static int frame_need(struct stream *stream, const struct ring_span *span, struct frame *ret_frame,
-		size_t *ret_need)
+	size_t *ret_need)
 {
 	int result = frame_decode(ret_frame, span->data, span->len);
 	*ret_need = result == 1 ? ret_frame->length : FRAME_HEADER_LEN;
@@ -83,8 +83,8 @@ bool stream_room(struct stream *stream, size_t len)
 	return room.len >= len || room.end != 0;
 }
 
-void stream_send(struct stream *stream, const struct wire_message *message, const struct frame *frame,
-		const void *body)
+void stream_send(struct stream *stream, const struct wire_message *message,
+	const struct frame *frame, const void *body)
 {
 	struct ring_span room = ring_reserve(&stream->pipe.out);
 	if (room.end != 0)

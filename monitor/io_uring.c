@@ -17,11 +17,13 @@
 
 #include "monitor/stats.h"
 
-#define IO_ENTRIES 1024u /* submission entries; completions have four times as many; more are kept by the kernel */
+#define IO_ENTRIES                                                                                 \
+	1024u /* submission entries; completions have four times as many; more are kept by the     \
+		 kernel */
 
 struct io {
 	struct io_uring ring;
-	unsigned in_flight;  /* operations with a done() to come */
+	unsigned in_flight; /* operations with a done() to come */
 	unsigned unsubmitted;
 };
 
@@ -32,7 +34,7 @@ int io_create(struct io **ret_io)
 		return -ENOMEM;
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-			IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
+			 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE,
 		.cq_entries = IO_ENTRIES * 4,
 	};
 	int result = io_uring_queue_init_params(IO_ENTRIES, &io->ring, &params);
@@ -95,14 +97,16 @@ void io_send(struct io *io, struct io_op *op, int fd, const void *bytes, size_t 
 	own(sqe, op);
 }
 
-void io_accept(struct io *io, struct io_op *op, int fd, struct sockaddr *ret_peer, socklen_t *ret_len)
+void io_accept(
+	struct io *io, struct io_op *op, int fd, struct sockaddr *ret_peer, socklen_t *ret_len)
 {
 	struct io_uring_sqe *sqe = entry(io, op);
 	io_uring_prep_accept(sqe, fd, ret_peer, ret_len, SOCK_CLOEXEC);
 	own(sqe, op);
 }
 
-void io_connect(struct io *io, struct io_op *op, int fd, const struct sockaddr *address, socklen_t len)
+void io_connect(
+	struct io *io, struct io_op *op, int fd, const struct sockaddr *address, socklen_t len)
 {
 	struct io_uring_sqe *sqe = entry(io, op);
 	io_uring_prep_connect(sqe, fd, address, len);
@@ -116,7 +120,8 @@ void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t le
 	own(sqe, op);
 }
 
-void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset)
+void io_write(
+	struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset)
 {
 	struct io_uring_sqe *sqe = entry(io, op);
 	io_uring_prep_write(sqe, fd, bytes, (unsigned)len, offset);
@@ -176,7 +181,8 @@ void io_cancel_all(struct io *io)
 bool io_ready(const struct io *io)
 {
 	return io_uring_cq_ready(&io->ring) != 0 ||
-		(IO_URING_READ_ONCE(*io->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+	       (IO_URING_READ_ONCE(*io->ring.sq.kflags) &
+		       (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
 bool io_unsubmitted(const struct io *io)
@@ -213,12 +219,14 @@ unsigned io_turn(struct io *io, bool wait)
 	if (wait || io->unsubmitted != 0) {
 		stats.io_enters++;
 		io->unsubmitted = 0;
-		/* GETEVENTS also runs the deferred task work: one call submits, collects and sleeps. */
+		/* GETEVENTS also runs the deferred task work: one call submits, collects and
+		 * sleeps. */
 		if (wait)
 			io_uring_submit_and_wait(&io->ring, 1);
 		else
 			io_uring_submit_and_get_events(&io->ring);
-	} else if ((IO_URING_READ_ONCE(*io->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+	} else if ((IO_URING_READ_ONCE(*io->ring.sq.kflags) &
+			   (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
 		stats.io_enters++;
 		io_uring_get_events(&io->ring);
 	}

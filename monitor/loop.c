@@ -58,8 +58,8 @@ struct loop {
 	struct worker_pool *resolvers;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
-	bool tell;         /* posts to the guest's bell since it was last looked at for sleep */
-	uint64_t poll_ns;  /* how long to spin now, 0 to config.poll_ns */
+	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
+	uint64_t poll_ns; /* how long to spin now, 0 to config.poll_ns */
 	uint64_t poll_max_ns;
 	struct wake_fd doorbell;
 	struct wake_fd mail;
@@ -71,7 +71,7 @@ struct loop {
 	int start_result;
 
 	_Atomic(struct loop_message *) mailbox; /* newest first */
-	atomic_bool asleep;  /* the thread asks for a write to mail.fd */
+	atomic_bool asleep;                     /* the thread asks for a write to mail.fd */
 
 	enum stop_phase phase;
 	uint64_t phase_until_ns;
@@ -111,7 +111,7 @@ static void wake_fd_done(struct io_op *op, int result)
 
 static void wake_fd_init(struct wake_fd *wake, struct loop *loop, int fd, uint64_t *counter)
 {
-	*wake = (struct wake_fd){ .op = { wake_fd_done }, .loop = loop, .counter = counter, .fd = fd };
+	*wake = (struct wake_fd){.op = {wake_fd_done}, .loop = loop, .counter = counter, .fd = fd};
 }
 
 /* ---- mailbox */
@@ -133,7 +133,8 @@ static bool mailbox_run(struct loop *loop)
 	if (atomic_load_explicit(&loop->mailbox, memory_order_relaxed) == NULL)
 		return false;
 	/* acquire, paired with the exchange in loop_post: the messages' contents. */
-	struct loop_message *newest = atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
+	struct loop_message *newest =
+		atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
 	struct loop_message *oldest = NULL;
 	while (newest != NULL) {
 		struct loop_message *next = newest->next;
@@ -164,7 +165,7 @@ static bool bell_run(struct loop *loop)
 	if (!bell_pending(bell))
 		return false;
 	stats.bell_scans++;
-	struct bell_scan scan = { 0 };
+	struct bell_scan scan = {0};
 	uint32_t slot;
 	while (bell_next(bell, &scan, &slot))
 		stream_table_signal(loop->streams, slot);
@@ -198,7 +199,7 @@ static bool loop_turn(struct loop *loop)
 static bool something_came(struct loop *loop)
 {
 	return bell_pending(arena_bell(loop->config.arena, PIPE_GUEST)) || io_ready(loop->io) ||
-		atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
+	       atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
 }
 
 /* True when work came before the time was over. */
@@ -281,7 +282,10 @@ static void stop_advance(struct loop *loop)
 	unsigned held = stream_table_held(loop->streams);
 	if (loop->phase == LOOP_DRAINING && (held == 0 || late)) {
 		if (held != 0 && loop->drain_ms != 0)
-			log_line(LOG_WARNING, "%u streams still had bytes to send when the guest's time was over; they are cut off", held);
+			log_line(LOG_WARNING,
+				"%u streams still had bytes to send when the guest's time was "
+				"over; they are cut off",
+				held);
 		stop_phase_begin(loop, LOOP_CANCELLING, LOOP_CANCEL_MS);
 		io_cancel_all(loop->io);
 	}
@@ -290,7 +294,8 @@ static void stop_advance(struct loop *loop)
 		if (io_in_flight(loop->io) != 0)
 			io_cancel_all(loop->io);
 		bool quiet = stream_table_held(loop->streams) == 0 && io_in_flight(loop->io) == 0 &&
-			worker_in_flight(loop->workers) == 0 && worker_in_flight(loop->resolvers) == 0;
+			     worker_in_flight(loop->workers) == 0 &&
+			     worker_in_flight(loop->resolvers) == 0;
 		if (quiet || now_ns() >= loop->phase_until_ns) {
 			loop->phase = LOOP_STOPPED;
 			loop->quiet = quiet;
@@ -308,7 +313,7 @@ static void guest_started_run(struct loop_message *message)
 
 static void nap(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 static int thread_begin(struct loop *loop)
@@ -343,7 +348,8 @@ static void thread_report(struct loop *loop, int result)
 static void thread_end(struct loop *loop)
 {
 	if (loop->io != NULL && !loop->quiet) {
-		log_line(LOG_WARNING, "an operation on a host file or socket did not end in time; leaving it behind");
+		log_line(LOG_WARNING, "an operation on a host file or socket did not end in time; "
+				      "leaving it behind");
 		return;
 	}
 	if (loop->resolvers != NULL)

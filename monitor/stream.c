@@ -15,9 +15,9 @@
 
 struct stream_table {
 	struct loop *loop;
-	struct stream *stream;  /* [slots]; slot 0 is the control pipe */
-	uint32_t *generation;   /* [slots] of the last stream there */
-	uint32_t *free_slot;    /* a stack: last in, first out, so that warm pipes come first */
+	struct stream *stream; /* [slots]; slot 0 is the control pipe */
+	uint32_t *generation;  /* [slots] of the last stream there */
+	uint32_t *free_slot;   /* a stack: last in, first out, so that warm pipes come first */
 	uint32_t free_count;
 	uint32_t slots;
 	unsigned held;
@@ -34,8 +34,8 @@ static void attach(struct stream_table *table, struct stream *stream)
 {
 	struct pipe_shared *shared = arena_pipe(loop_arena(table->loop), stream->slot);
 	struct pipe_area area[2] = {
-		{ stream->ring[PIPE_GUEST].data, stream->ring[PIPE_GUEST].capacity },
-		{ stream->ring[PIPE_HOST].data, stream->ring[PIPE_HOST].capacity },
+		{stream->ring[PIPE_GUEST].data, stream->ring[PIPE_GUEST].capacity},
+		{stream->ring[PIPE_HOST].data, stream->ring[PIPE_HOST].capacity},
 	};
 	pipe_init(shared);
 	pipe_attach(&stream->pipe, PIPE_HOST, shared, area);
@@ -43,7 +43,8 @@ static void attach(struct stream_table *table, struct stream *stream)
 	ring_await_data(&stream->pipe.in, 1);
 }
 
-/* Of the stream in a slot: the guest learns of it by DataStreamInfo, or, of slot 0, by its boot information. */
+/* Of the stream in a slot: the guest learns of it by DataStreamInfo, or, of slot 0, by its boot
+ * information. */
 static int control_attach(struct stream_table *table)
 {
 	const struct loop_config *config = loop_config(table->loop);
@@ -52,7 +53,7 @@ static int control_attach(struct stream_table *table)
 		.loop = table->loop,
 		.state = STREAM_ESTABLISHED,
 		.protocol = &control_protocol,
-		.ring = { config->control_ring[0], config->control_ring[1] },
+		.ring = {config->control_ring[0], config->control_ring[1]},
 	};
 	attach(table, stream);
 	return control_pipe_create(stream);
@@ -124,7 +125,7 @@ static int take_ring(struct stream_table *table, uint32_t capacity, struct arena
 }
 
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
-		struct stream **ret_stream)
+	struct stream **ret_stream)
 {
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
@@ -148,7 +149,7 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 		.id = (uint64_t)table->generation[slot] << 32 | slot,
 		.slot = slot,
 		.state = STREAM_FRESH,
-		.ring = { ring[0], ring[1] },
+		.ring = {ring[0], ring[1]},
 	};
 	attach(table, stream);
 	stats.streams_opened++;
@@ -167,7 +168,8 @@ static void stream_free(struct stream *stream)
 	stream->state = STREAM_FREE;
 }
 
-static void hold(struct stream *stream, enum stream_state state, const struct protocol_ops *protocol)
+static void hold(
+	struct stream *stream, enum stream_state state, const struct protocol_ops *protocol)
 {
 	stream->held = true;
 	stream->state = state;
@@ -243,8 +245,9 @@ static void open_stream(struct stream *stream, const struct frame *frame, const 
 	const struct protocol_ops *protocol = NULL;
 	stream->open_request_id = frame->request_id;
 	if (frame->type == STREAM_OPEN &&
-			wire_decode(&stream_open_message, &open, body, frame->length - FRAME_HEADER_LEN) == 0 &&
-			open.payload.len <= sizeof(payload))
+		wire_decode(&stream_open_message, &open, body, frame->length - FRAME_HEADER_LEN) ==
+			0 &&
+		open.payload.len <= sizeof(payload))
 		protocol = find_protocol(&open, &error);
 	if (protocol != NULL) {
 		memcpy(payload, open.payload.data, open.payload.len);
@@ -287,10 +290,10 @@ void stream_table_signal(struct stream_table *table, uint32_t slot)
 void stream_opened(struct stream *stream, const struct wire_message *message, const void *body)
 {
 	unsigned char payload[STREAM_OPEN_PAYLOAD_MAX];
-	struct stream_opened opened = { .payload = { payload, 0 } };
+	struct stream_opened opened = {.payload = {payload, 0}};
 	if (message != NULL)
 		opened.payload.len = wire_encode_body(message, body, payload, sizeof(payload));
-	struct frame frame = { .flags = FRAME_REPLY, .request_id = stream->open_request_id };
+	struct frame frame = {.flags = FRAME_REPLY, .request_id = stream->open_request_id};
 	stream->state = STREAM_ESTABLISHED;
 	stream_send(stream, &stream_opened_message, &frame, &opened);
 	stream->protocol->signal(stream);
@@ -328,7 +331,8 @@ bool stream_pipe_broken(const struct stream *stream)
 void stream_broken(struct stream *stream, const char *rule)
 {
 	stats.broken_pipes_by_guest++;
-	log_guest(LOG_WARNING, "the guest broke a rule on stream %u: %s; the stream is ended", stream->slot, rule);
+	log_guest(LOG_WARNING, "the guest broke a rule on stream %u: %s; the stream is ended",
+		stream->slot, rule);
 	ring_fail(&stream->pipe.out, EPROTO);
 	ring_stop(&stream->pipe.in);
 	stream_flush(stream);

@@ -7,7 +7,7 @@
 #include "monitor/tcp.h"
 
 int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage *ret_address,
-		socklen_t *ret_len)
+	socklen_t *ret_len)
 {
 	memset(ret_address, 0, sizeof(*ret_address));
 	if (endpoint->family == TCP_IPV4) {
@@ -32,7 +32,7 @@ int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage
 
 struct tcp_endpoint tcp_from_sockaddr(const struct sockaddr_storage *address)
 {
-	struct tcp_endpoint endpoint = { 0 };
+	struct tcp_endpoint endpoint = {0};
 	if (address->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 		endpoint.family = TCP_IPV4;
@@ -50,7 +50,7 @@ struct tcp_endpoint tcp_from_sockaddr(const struct sockaddr_storage *address)
 
 struct tcp_endpoint tcp_local(int fd)
 {
-	struct sockaddr_storage address = { 0 };
+	struct sockaddr_storage address = {0};
 	socklen_t len = sizeof(address);
 	getsockname(fd, (struct sockaddr *)&address, &len);
 	return tcp_from_sockaddr(&address);

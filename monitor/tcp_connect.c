@@ -24,15 +24,15 @@
 struct connector {
 	struct stream *stream;
 	struct io *io;
-	int fd;             /* of the attempt in flight, or -1 */
+	int fd; /* of the attempt in flight, or -1 */
 	struct io_op op;
-	bool connecting;    /* in flight */
+	bool connecting; /* in flight */
 	struct io_timer timer;
-	bool timing;        /* in flight */
-	bool looking_up;    /* in flight */
-	bool over;          /* answered, or the guest is gone: what is in flight only has to come back */
+	bool timing;     /* in flight */
+	bool looking_up; /* in flight */
+	bool over; /* answered, or the guest is gone: what is in flight only has to come back */
 	bool cancelled;
-	int error;          /* of the last attempt */
+	int error; /* of the last attempt */
 
 	char host[TCP_HOST_MAX + 1];
 	uint16_t port;
@@ -40,7 +40,7 @@ struct connector {
 	struct sockaddr_storage address[CONNECT_ADDRESSES];
 	socklen_t address_len[CONNECT_ADDRESSES];
 	unsigned address_count;
-	unsigned next;      /* address to try */
+	unsigned next; /* address to try */
 };
 
 static void connector_next(struct connector *connector);
@@ -86,13 +86,14 @@ static void connector_done(struct connector *connector)
 		connector_fail(connector, ENOMEM);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	stats.connections_made++;
 	connector->stream = NULL;
 	connector->fd = -1;
 	connector->over = true;
 	connector_settle(connector);
-	struct tcp_connected connected = { .local = tcp_local(fd), .remote = tcp_from_sockaddr(&peer) };
+	struct tcp_connected connected = {
+		.local = tcp_local(fd), .remote = tcp_from_sockaddr(&peer)};
 	stream_opened(stream, &tcp_connected_message, &connected);
 }
 
@@ -130,8 +131,8 @@ static void connector_next(struct connector *connector)
 		return;
 	}
 	connector->connecting = true;
-	io_connect(connector->io, &connector->op, connector->fd, (struct sockaddr *)&connector->address[i],
-			connector->address_len[i]);
+	io_connect(connector->io, &connector->op, connector->fd,
+		(struct sockaddr *)&connector->address[i], connector->address_len[i]);
 }
 
 static void timer_complete(struct io_op *op, int result)
@@ -165,13 +166,15 @@ static int lookup_error(int error)
 static void lookup_work(struct worker_job *job)
 {
 	struct connector *connector = io_container(job, struct connector, lookup);
-	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	struct addrinfo *list = NULL;
 	char port[8];
 	snprintf(port, sizeof(port), "%u", connector->port);
 	int result = getaddrinfo(connector->host, port, &hints, &list);
 	connector->error = result == 0 ? EHOSTUNREACH : lookup_error(result);
-	for (struct addrinfo *a = list; a != NULL && connector->address_count < CONNECT_ADDRESSES; a = a->ai_next) {
+	for (struct addrinfo *a = list; a != NULL && connector->address_count < CONNECT_ADDRESSES;
+		a = a->ai_next) {
 		memcpy(&connector->address[connector->address_count], a->ai_addr, a->ai_addrlen);
 		connector->address_len[connector->address_count++] = a->ai_addrlen;
 	}
@@ -208,7 +211,8 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 	stream->relay = connector;
 	if (wanted->timeout_ms != 0) {
 		connector->timing = true;
-		io_timeout(connector->io, &connector->timer, (uint64_t)wanted->timeout_ms * 1000000u);
+		io_timeout(
+			connector->io, &connector->timer, (uint64_t)wanted->timeout_ms * 1000000u);
 	}
 	return connector;
 }
@@ -217,10 +221,12 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 {
 	if (wanted->remote.family == TCP_NAME) {
 		connector->looking_up = true;
-		worker_submit(loop_resolvers(connector->stream->loop), connector->stream->loop, &connector->lookup);
+		worker_submit(loop_resolvers(connector->stream->loop), connector->stream->loop,
+			&connector->lookup);
 		return;
 	}
-	int result = tcp_to_sockaddr(&wanted->remote, &connector->address[0], &connector->address_len[0]);
+	int result = tcp_to_sockaddr(
+		&wanted->remote, &connector->address[0], &connector->address_len[0]);
 	if (result < 0) {
 		connector_fail(connector, -result);
 		return;
@@ -232,12 +238,12 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 static bool connect_granted(struct stream *stream, const struct tcp_connect *wanted)
 {
 	char text[TCP_HOST_MAX + TCP_TEXT_LEN];
-	if (grants_may_connect(&loop_config(stream->loop)->config->grants, &wanted->remote, wanted->host.data,
-				wanted->host.len))
+	if (grants_may_connect(&loop_config(stream->loop)->config->grants, &wanted->remote,
+		    wanted->host.data, wanted->host.len))
 		return true;
 	if (wanted->remote.family == TCP_NAME)
-		snprintf(text, sizeof(text), "%.*s:%u", (int)wanted->host.len, (const char *)wanted->host.data,
-				wanted->remote.port);
+		snprintf(text, sizeof(text), "%.*s:%u", (int)wanted->host.len,
+			(const char *)wanted->host.data, wanted->remote.port);
 	else
 		tcp_text(&wanted->remote, text);
 	grants_refused("--connect", text);
@@ -248,8 +254,8 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_connect wanted;
 	if (wire_decode(&tcp_connect_message, &wanted, payload.data, payload.len) < 0 ||
-			wanted.host.len > TCP_HOST_MAX ||
-			(wanted.remote.family == TCP_NAME) != (wanted.host.len != 0)) {
+		wanted.host.len > TCP_HOST_MAX ||
+		(wanted.remote.family == TCP_NAME) != (wanted.host.len != 0)) {
 		stream_refuse(stream, EPROTO);
 		return;
 	}
@@ -264,7 +270,8 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 		connector_start(connector, &wanted);
 }
 
-/* The guest closed while the connection was being made: what it wrote before that still has to arrive. */
+/* The guest closed while the connection was being made: what it wrote before that still has to
+ * arrive. */
 static void connect_closed(struct stream *stream)
 {
 	struct connector *connector = stream->relay;

@@ -17,11 +17,11 @@
 #include "monitor/stats.h"
 #include "monitor/tcp.h"
 
-#define LISTEN_ACCEPTS     8u    /* accept operations in flight at most */
-#define LISTEN_POSTED      1024u /* streams that can be posted at once; a power of two */
-#define LISTEN_BACKLOG     4096u
-#define LISTEN_REPLY_ROOM  96u   /* bytes; no reply is longer */
-#define LISTEN_RETRY_NS    100000000u /* after EMFILE and the like */
+#define LISTEN_ACCEPTS    8u    /* accept operations in flight at most */
+#define LISTEN_POSTED     1024u /* streams that can be posted at once */
+#define LISTEN_BACKLOG    4096u
+#define LISTEN_REPLY_ROOM 96u        /* bytes; no reply is longer */
+#define LISTEN_RETRY_NS   100000000u /* after EMFILE and the like */
 
 struct tcp_listener;
 
@@ -52,7 +52,7 @@ struct tcp_listener {
 	int fd;
 	bool closing;
 	bool cancelled;
-	unsigned accepting;  /* accepts in flight */
+	unsigned accepting; /* accepts in flight */
 	struct accept accept[LISTEN_ACCEPTS];
 	struct io_timer retry; /* no accept is started while it runs */
 	bool retrying;
@@ -72,7 +72,7 @@ static void posted_remove(struct tcp_listener *listener, uint32_t index)
 {
 	listener->posted_count--;
 	memmove(&listener->posted[index], &listener->posted[index + 1],
-			(listener->posted_count - index) * sizeof(listener->posted[0]));
+		(listener->posted_count - index) * sizeof(listener->posted[0]));
 }
 
 /* ---- the end */
@@ -127,10 +127,11 @@ static void listener_settle(struct tcp_listener *listener)
 /* ---- accepting */
 
 /* The connection becomes the stream that was posted first. */
-static void listener_join(struct tcp_listener *listener, int fd, const struct sockaddr_storage *peer)
+static void listener_join(
+	struct tcp_listener *listener, int fd, const struct sockaddr_storage *peer)
 {
 	struct posted posted = listener->posted[0];
-	struct frame frame = { .flags = FRAME_REPLY, .request_id = posted.request_id };
+	struct frame frame = {.flags = FRAME_REPLY, .request_id = posted.request_id};
 	posted_remove(listener, 0);
 	if (tcp_relay_create(posted.stream, fd) < 0) {
 		close(fd);
@@ -138,7 +139,7 @@ static void listener_join(struct tcp_listener *listener, int fd, const struct so
 		posted_release(posted.stream, ENOMEM);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	stats.connections_accepted++;
 	struct tcp_incoming incoming = {
 		.stream_id = posted.stream->id,
@@ -156,7 +157,7 @@ static void listener_deliver(struct tcp_listener *listener)
 		struct waiting first = listener->waiting[0];
 		listener->waiting_count--;
 		memmove(&listener->waiting[0], &listener->waiting[1],
-				listener->waiting_count * sizeof(listener->waiting[0]));
+			listener->waiting_count * sizeof(listener->waiting[0]));
 		listener_join(listener, first.fd, &first.peer);
 	}
 }
@@ -177,8 +178,9 @@ static void accept_failed(struct tcp_listener *listener, int error)
 	/* That one connection was lost before it was taken: the next may be fine. */
 	if (error == ECONNABORTED || error == EINTR || error == ECANCELED || listener->retrying)
 		return;
-	log_guest(LOG_WARNING, "accepting a connection failed: %s; trying again in 0.1 s%s", strerrorname_np(error),
-			error == EMFILE ? " (raise the limit of open files, ulimit -n)" : "");
+	log_guest(LOG_WARNING, "accepting a connection failed: %s; trying again in 0.1 s%s",
+		strerrorname_np(error),
+		error == EMFILE ? " (raise the limit of open files, ulimit -n)" : "");
 	listener->retrying = true;
 	io_timeout(listener->io, &listener->retry, LISTEN_RETRY_NS);
 }
@@ -190,9 +192,11 @@ static void accept_complete(struct io_op *op, int result)
 	accept->in_flight = false;
 	accept->cancelled = false;
 	listener->accepting--;
-	/* There is a place for it: an accept in flight and a connection waiting are never more together. */
+	/* There is a place for it: an accept in flight and a connection waiting are never more
+	 * together. */
 	if (result >= 0)
-		listener->waiting[listener->waiting_count++] = (struct waiting){ result, accept->peer };
+		listener->waiting[listener->waiting_count++] =
+			(struct waiting){result, accept->peer};
 	else
 		accept_failed(listener, -result);
 	if (!listener->closing)
@@ -206,16 +210,18 @@ static void listener_accept(struct tcp_listener *listener)
 {
 	for (unsigned i = 0; i < LISTEN_ACCEPTS; i++) {
 		struct accept *accept = &listener->accept[i];
-		if (listener->closing || listener->retrying || listener->accepting >= listener->posted_count ||
-				listener->accepting + listener->waiting_count == LISTEN_ACCEPTS ||
-				!stream_room(listener->stream, reply_room(listener, 1)))
+		if (listener->closing || listener->retrying ||
+			listener->accepting >= listener->posted_count ||
+			listener->accepting + listener->waiting_count == LISTEN_ACCEPTS ||
+			!stream_room(listener->stream, reply_room(listener, 1)))
 			return;
 		if (accept->in_flight)
 			continue;
 		accept->in_flight = true;
 		listener->accepting++;
 		accept->peer_len = sizeof(accept->peer);
-		io_accept(listener->io, &accept->op, listener->fd, (struct sockaddr *)&accept->peer, &accept->peer_len);
+		io_accept(listener->io, &accept->op, listener->fd, (struct sockaddr *)&accept->peer,
+			&accept->peer_len);
 	}
 }
 
@@ -246,10 +252,12 @@ static const struct protocol_ops posted_protocol = {
 
 /* ---- requests */
 
-static int listener_post(struct tcp_listener *listener, const struct frame *frame, const unsigned char *body)
+static int listener_post(
+	struct tcp_listener *listener, const struct frame *frame, const unsigned char *body)
 {
 	struct tcp_accept wanted;
-	int result = wire_decode(&tcp_accept_message, &wanted, body, frame->length - FRAME_HEADER_LEN);
+	int result =
+		wire_decode(&tcp_accept_message, &wanted, body, frame->length - FRAME_HEADER_LEN);
 	if (result < 0)
 		return -result;
 	struct stream *stream = stream_find(loop_streams(listener->stream->loop), wanted.stream_id);
@@ -261,11 +269,12 @@ static int listener_post(struct tcp_listener *listener, const struct frame *fram
 		return ENOBUFS;
 	stream_claim(stream, &posted_protocol);
 	stream->relay = listener;
-	listener->posted[listener->posted_count++] = (struct posted){ stream, frame->request_id };
+	listener->posted[listener->posted_count++] = (struct posted){stream, frame->request_id};
 	return 0;
 }
 
-static void listener_request(struct tcp_listener *listener, const struct frame *frame, const unsigned char *body)
+static void listener_request(
+	struct tcp_listener *listener, const struct frame *frame, const unsigned char *body)
 {
 	if (frame->type != TCP_ACCEPT) {
 		stream_send_error(listener->stream, STREAM_UNSUPPORTED, frame->request_id, ENOTSUP);
@@ -319,11 +328,13 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 	if (fd < 0)
 		return -errno;
 	int v6only = (wanted->flags & TCP_LISTEN_V6ONLY) != 0;
-	unsigned backlog = wanted->backlog == 0 || wanted->backlog > LISTEN_BACKLOG ? LISTEN_BACKLOG : wanted->backlog;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) < 0 ||
-			(address.ss_family == AF_INET6 &&
-			 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0) ||
-			bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, (int)backlog) < 0) {
+	unsigned backlog = wanted->backlog == 0 || wanted->backlog > LISTEN_BACKLOG
+				   ? LISTEN_BACKLOG
+				   : wanted->backlog;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+		(address.ss_family == AF_INET6 &&
+			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0) ||
+		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, (int)backlog) < 0) {
 		result = -errno;
 		close(fd);
 		return result;
@@ -332,13 +343,14 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 	return 0;
 }
 
-/* An IPv6 wildcard also takes IPv4 connections: as an IPv4 wildcard would, so with the grant for that. */
+/* An IPv6 wildcard also takes IPv4 connections: as an IPv4 wildcard would, so with the grant for
+ * that. */
 static void listen_narrow(struct tcp_listen *wanted, const struct grants *grants)
 {
 	static const unsigned char any[16];
-	struct tcp_endpoint ipv4 = { .family = TCP_IPV4, .port = wanted->local.port };
+	struct tcp_endpoint ipv4 = {.family = TCP_IPV4, .port = wanted->local.port};
 	if (wanted->local.family == TCP_IPV6 && memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
-			!grants_may_listen(grants, &ipv4))
+		!grants_may_listen(grants, &ipv4))
 		wanted->flags |= TCP_LISTEN_V6ONLY;
 }
 
@@ -383,12 +395,12 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 			close(fd);
 	}
 	if (result < 0) {
-		log_guest(LOG_WARNING, "the guest cannot listen on %s: %s", tcp_text(&wanted.local, text),
-				strerrorname_np(-result));
+		log_guest(LOG_WARNING, "the guest cannot listen on %s: %s",
+			tcp_text(&wanted.local, text), strerrorname_np(-result));
 		stream_refuse(stream, -result);
 		return;
 	}
-	struct tcp_listening listening = { .local = tcp_local(fd) };
+	struct tcp_listening listening = {.local = tcp_local(fd)};
 	log_guest(LOG_INFO, "the guest listens on %s", tcp_text(&listening.local, text));
 	stream_opened(stream, &tcp_listening_message, &listening);
 }

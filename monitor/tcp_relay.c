@@ -39,7 +39,8 @@
 #include "monitor/tcp.h"
 #include "protocol/error.h"
 
-#define RELAY_QUANTUM   (256u << 10) /* bytes per operation: how long one stream may keep the thread */
+#define RELAY_QUANTUM                                                                              \
+	(256u << 10) /* bytes per operation: how long one stream may keep the thread */
 #define RELAY_LINGER_NS 2000000000u  /* for the peer to take the last bytes and end its side */
 #define RELAY_STALL_NS  30000000000u /* without a byte taken, after CloseStream */
 
@@ -65,9 +66,9 @@ struct tcp_relay {
 	bool timer_lingers; /* it was started when all was sent */
 	bool send_done;
 	bool recv_done;
-	bool discard;       /* the guest reads no more */
-	int send_error;     /* errno that ended sending, to be told when the receive sees only an end */
-	uint64_t sent;      /* bytes */
+	bool discard;   /* the guest reads no more */
+	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
+	uint64_t sent;  /* bytes */
 	uint64_t sent_then; /* when the timer was started */
 };
 
@@ -81,7 +82,7 @@ static size_t quantum(size_t len)
 /* Both directions are over and the peer gets a RST. */
 static void relay_reset(struct tcp_relay *relay, int error)
 {
-	struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
 	setsockopt(relay->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	relay->send_done = true;
 	relay->recv_done = true;
@@ -109,7 +110,8 @@ static void relay_send(struct tcp_relay *relay)
 		return;
 	struct ring_span span = ring_peek(in);
 	if (span.len == 0 && span.end == 0 && !relay->stream->guest_closed) {
-		/* Announce, look again, and leave it to the bell; partner: the guest's ring_wake_consumer. */
+		/* Announce, look again, and leave it to the bell; partner: the guest's
+		 * ring_wake_consumer. */
 		ring_await_data(in, 1);
 		span = ring_peek(in);
 		if (span.len == 0 && span.end == 0)
@@ -278,13 +280,14 @@ static void relay_cancel(struct tcp_relay *relay)
 static void relay_settle(struct tcp_relay *relay)
 {
 	struct stream *stream = relay->stream;
-	if (stream->guest_closed && relay->send_done && !relay->recv_done && !something_to_lose(relay))
+	if (stream->guest_closed && relay->send_done && !relay->recv_done &&
+		!something_to_lose(relay))
 		relay->recv_done = true;
 	relay_cancel(relay);
 	relay_time(relay);
 	stream_flush(stream);
 	if (!relay->send_done || !relay->recv_done || relay->sending || relay->timing ||
-			relay->receiving != RECEIVING_NOTHING)
+		relay->receiving != RECEIVING_NOTHING)
 		return;
 	io_close_socket(relay->io, relay->fd);
 	stream->relay = NULL;
@@ -320,9 +323,9 @@ int tcp_relay_create(struct stream *stream, int fd)
 		.stream = stream,
 		.io = loop_io(stream->loop),
 		.fd = fd,
-		.send_op = { send_complete },
-		.recv_op = { recv_complete },
-		.timer = { .op = { timer_complete } },
+		.send_op = {send_complete},
+		.recv_op = {recv_complete},
+		.timer = {.op = {timer_complete}},
 	};
 	stream->relay = relay;
 	stream->protocol = &relay_protocol;

@@ -18,9 +18,12 @@ void tcp_guest_setup(void)
 	log_level = LOG_ERROR;
 	memset(&guest, 0, sizeof(guest));
 	guest.config.poll_ns = 20000;
-	expect_equal(grants_add_listen(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
-	expect_equal(grants_add_connect(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
-	expect_equal(grants_add_connect(&guest.config.grants, "localhost:0", error, sizeof(error)), 0);
+	expect_equal(
+		grants_add_listen(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
+	expect_equal(
+		grants_add_connect(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
+	expect_equal(
+		grants_add_connect(&guest.config.grants, "localhost:0", error, sizeof(error)), 0);
 	guest_end_start(&guest);
 }
 
@@ -32,7 +35,7 @@ void tcp_guest_teardown(void)
 
 struct tcp_endpoint loopback(uint16_t port)
 {
-	return (struct tcp_endpoint){ .family = TCP_IPV4, .port = port, .addr = { 127, 0, 0, 1 } };
+	return (struct tcp_endpoint){.family = TCP_IPV4, .port = port, .addr = {127, 0, 0, 1}};
 }
 
 struct guest_stream new_stream(void)
@@ -46,8 +49,8 @@ struct guest_stream new_stream(void)
 
 int native_connect(uint16_t port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-	struct timeval limit = { .tv_sec = 5 };
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct timeval limit = {.tv_sec = 5};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -57,7 +60,7 @@ int native_connect(uint16_t port)
 
 int native_listen(uint16_t *ret_port)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in in = {.sin_family = AF_INET};
 	socklen_t len = sizeof(in);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -72,17 +75,18 @@ int native_listen(uint16_t *ret_port)
 
 uint16_t listen_on(struct guest_stream *listener)
 {
-	struct tcp_listen wanted = { .local = loopback(0) };
+	struct tcp_listen wanted = {.local = loopback(0)};
 	struct tcp_listening answer;
 	expect_equal(guest_stream_open(listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
-			&tcp_listening_message, &answer), 0);
+			     &tcp_listening_message, &answer),
+		0);
 	expect(answer.local.port != 0);
 	return answer.local.port;
 }
 
 void post(struct guest_stream *listener, const struct guest_stream *stream)
 {
-	struct tcp_accept accept = { stream->id };
+	struct tcp_accept accept = {stream->id};
 	guest_send(&guest, &listener->pipe, listener->slot, &tcp_accept_message, &accept);
 }
 
@@ -93,7 +97,8 @@ struct frame incoming(struct guest_stream *listener, struct tcp_incoming *ret_in
 	guest_receive(&guest, &listener->pipe, listener->slot, &frame, body, sizeof(body));
 	if (frame.type == TCP_INCOMING && frame.error == 0)
 		expect_equal(wire_decode(&tcp_incoming_message, ret_incoming, body,
-				frame.length - FRAME_HEADER_LEN), 0);
+				     frame.length - FRAME_HEADER_LEN),
+			0);
 	return frame;
 }
 

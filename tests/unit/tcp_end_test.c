@@ -30,14 +30,14 @@ static void write_until_stuck(struct guest_stream *stream)
 
 static void reset(int fd)
 {
-	struct linger now = { 1, 0 };
+	struct linger now = {1, 0};
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
 }
 
 static bool peer_sees_end(int fd)
 {
-	struct pollfd poll_fd = { .fd = fd, .events = POLLRDHUP };
+	struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
 	return poll(&poll_fd, 1, 3000) == 1;
 }
 
@@ -87,9 +87,10 @@ START_TEST(unread_input_does_not_cut_the_answer)
 	static char bytes[RING];
 	struct guest_stream listener = new_stream(), stream = new_stream();
 	struct tcp_incoming in;
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(listen_on(&listener)) };
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(listen_on(&listener))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 4096 }, sizeof(int));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	post(&listener, &stream);
 	expect_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -135,7 +136,8 @@ START_TEST(accepts_can_be_withdrawn)
 	struct frame frame;
 	do
 		frame = incoming(&listener, &in);
-	while (frame.error == ENOENT); /* withdrawn before it was seen: the two pipes are not in order */
+	while (frame.error ==
+		ENOENT); /* withdrawn before it was seen: the two pipes are not in order */
 	expect_equal(frame.error, 0);
 	expect_equal(in.stream_id, stream.id);
 	write_all(&stream, &byte, 1);
@@ -151,19 +153,20 @@ START_TEST(bytes_before_an_early_close_arrive)
 	int listener = native_listen(&port);
 	for (int i = 0; i < 20; i++) {
 		struct guest_stream stream = new_stream();
-		struct tcp_connect target = { .remote = loopback(port) };
+		struct tcp_connect target = {.remote = loopback(port)};
 		unsigned char payload[400];
-		struct stream_open open = { PROTOCOL_TCP_CONNECT, PROTOCOL_VERSION, { payload, 0 } };
+		struct stream_open open = {PROTOCOL_TCP_CONNECT, PROTOCOL_VERSION, {payload, 0}};
 		char bytes[16];
 		if (i % 2 == 1) {
 			target.remote.family = TCP_NAME;
-			target.host = (struct wire_bytes){ "localhost", 9 };
+			target.host = (struct wire_bytes){"localhost", 9};
 		}
-		open.payload.len = wire_encode_body(&tcp_connect_message, &target, payload, sizeof(payload));
+		open.payload.len =
+			wire_encode_body(&tcp_connect_message, &target, payload, sizeof(payload));
 		guest_send(&guest, &stream.pipe, stream.slot, &stream_open_message, &open);
 		write_all(&stream, "last words", 10);
 		guest_stream_close(&stream);
-		struct pollfd poll_fd = { .fd = listener, .events = POLLIN };
+		struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
 		expect_equal(poll(&poll_fd, 1, 3000), 1);
 		int fd = accept(listener, NULL, NULL);
 		expect_equal(recv(fd, bytes, sizeof(bytes), MSG_WAITALL), 10);
@@ -176,15 +179,16 @@ END_TEST
 START_TEST(ipv6_wildcard_needs_the_ipv4_grant_for_ipv4)
 {
 	struct guest_stream listener = new_stream();
-	struct tcp_listen wanted = { .local = { .family = TCP_IPV6 } };
+	struct tcp_listen wanted = {.local = {.family = TCP_IPV6}};
 	struct tcp_listening answer;
-	struct sockaddr_in address = { .sin_family = AF_INET };
+	struct sockaddr_in address = {.sin_family = AF_INET};
 	char error[200];
 	grants_free(&guest.config.grants);
 	memset(&guest.config.grants, 0, sizeof(guest.config.grants));
 	expect_equal(grants_add_listen(&guest.config.grants, "[::]:0", error, sizeof(error)), 0);
 	expect_equal(guest_stream_open(&listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
-			&tcp_listening_message, &answer), 0);
+			     &tcp_listening_message, &answer),
+		0);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	address.sin_port = htons(answer.local.port);
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -198,8 +202,8 @@ END_TEST
 START_TEST(eproto_of_the_guest_breaks_no_rule)
 {
 	struct guest_stream listener, stream, next = new_stream();
-	struct tcp_accept accept = { next.id };
-	struct frame frame = { .request_id = 7 };
+	struct tcp_accept accept = {next.id};
+	struct frame frame = {.request_id = 7};
 	unsigned char bytes[64];
 	char byte;
 	int fd = connected_pair(&listener, &stream);

@@ -65,7 +65,7 @@ END_TEST
 START_TEST(reset_by_peer_comes_after_the_bytes_before_it)
 {
 	struct guest_stream listener, stream;
-	struct linger now = { 1, 0 };
+	struct linger now = {1, 0};
 	char buffer[64];
 	int fd = connected_pair(&listener, &stream);
 	expect_equal(send(fd, "bytes", 5, 0), 5);
@@ -111,14 +111,14 @@ END_TEST
 
 START_TEST(unknown_messages_are_answered)
 {
-	static const struct wire_message unknown = { "Unknown", 999, 0, NULL, 0 };
+	static const struct wire_message unknown = {"Unknown", 999, 0, NULL, 0};
 	struct guest_stream listener = new_stream(), stream = new_stream();
 	struct tcp_incoming in;
 	struct frame frame;
 	char body[64];
 	listen_on(&listener);
 	/* Type 0 is an answer to nothing that was asked, and dropped. */
-	static const struct wire_message stray = { "Stray", 0, 0, NULL, 0 };
+	static const struct wire_message stray = {"Stray", 0, 0, NULL, 0};
 	guest_send(&guest, &listener.pipe, listener.slot, &stray, NULL);
 	uint32_t id = guest_send(&guest, &listener.pipe, listener.slot, &unknown, NULL);
 	frame = incoming(&listener, &in);
@@ -139,19 +139,26 @@ END_TEST
 START_TEST(grants_are_asked)
 {
 	struct guest_stream stream = new_stream();
-	struct tcp_listen wanted = { .local = { .family = TCP_IPV4 } };
-	struct tcp_connect target = { .remote = { .family = TCP_IPV4, .port = 80, .addr = { 192, 0, 2, 1 } } };
-	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted, NULL, NULL), EACCES);
+	struct tcp_listen wanted = {.local = {.family = TCP_IPV4}};
+	struct tcp_connect target = {
+		.remote = {.family = TCP_IPV4, .port = 80, .addr = {192, 0, 2, 1}}};
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
+			     NULL, NULL),
+		EACCES);
 	guest_stream_close(&stream);
 	stream = new_stream();
-	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target, NULL, NULL), EACCES);
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target,
+			     NULL, NULL),
+		EACCES);
 	guest_stream_close(&stream);
 	stream = new_stream();
 	expect_equal(guest_stream_open(&stream, 77, NULL, NULL, NULL, NULL), EPROTONOSUPPORT);
 	guest_stream_close(&stream);
 	stream = new_stream();
-	wanted = (struct tcp_listen){ .local = loopback(0), .flags = ~0u };
-	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted, NULL, NULL), EINVAL);
+	wanted = (struct tcp_listen){.local = loopback(0), .flags = ~0u};
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
+			     NULL, NULL),
+		EINVAL);
 }
 END_TEST
 
@@ -162,14 +169,15 @@ START_TEST(connects_by_address_and_name)
 	int listener = native_listen(&port);
 	for (int by_name = 0; by_name < 2; by_name++) {
 		struct guest_stream stream = new_stream();
-		struct tcp_connect target = { .remote = loopback(port) };
+		struct tcp_connect target = {.remote = loopback(port)};
 		struct tcp_connected answer;
 		if (by_name) {
 			target.remote.family = TCP_NAME;
-			target.host = (struct wire_bytes){ "localhost", 9 };
+			target.host = (struct wire_bytes){"localhost", 9};
 		}
-		expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target,
-				&tcp_connected_message, &answer), 0);
+		expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message,
+				     &target, &tcp_connected_message, &answer),
+			0);
 		expect_equal(answer.remote.port, port);
 		int fd = accept(listener, NULL, NULL);
 		expect_equal(send(fd, "hi", 2, 0), 2);
@@ -181,9 +189,10 @@ START_TEST(connects_by_address_and_name)
 	}
 	close(listener);
 	struct guest_stream stream = new_stream();
-	struct tcp_connect target = { .remote = loopback(port) };
-	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target, NULL, NULL),
-			ECONNREFUSED);
+	struct tcp_connect target = {.remote = loopback(port)};
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target,
+			     NULL, NULL),
+		ECONNREFUSED);
 }
 END_TEST
 
@@ -204,21 +213,22 @@ START_TEST(slots_and_rings_come_back)
 }
 END_TEST
 
-/* A guest that lies about its positions or sends an impossible frame loses that stream; others go on. */
+/* A guest that lies about its positions or sends an impossible frame loses that stream; others go
+ * on. */
 START_TEST(a_hostile_stream_hurts_no_other)
 {
 	struct guest_stream bad = new_stream(), listener, stream;
-	char buffer[64] = { 4 };
+	char buffer[64] = {4};
 	store_relaxed(&bad.pipe.out.shared->written, 1ull << 40);
 	bell_post(arena_bell(guest.arena, PIPE_GUEST), bad.slot);
 	eventfd_t one = 1;
 	expect_equal(write(guest.doorbell_fd, &one, 8), 8);
 	expect_equal(read_some(&bad, buffer, 1), -EPROTO);
 	bad = new_stream();
-	write_all(&bad, (unsigned char[16]){ 3 }, 16);
+	write_all(&bad, (unsigned char[16]){3}, 16);
 	expect_equal(read_some(&bad, buffer, 1), -EPROTO);
 	bad = new_stream();
-	write_all(&bad, (unsigned char[16]){ 0xff, 0xff, 0xff, 0xff }, 16);
+	write_all(&bad, (unsigned char[16]){0xff, 0xff, 0xff, 0xff}, 16);
 	expect_equal(read_some(&bad, buffer, 1), -EPROTO);
 	int fd = connected_pair(&listener, &stream);
 	expect_equal(send(fd, "fine", 4, 0), 4);
@@ -245,9 +255,9 @@ END_TEST
 
 START_TEST(a_strange_hello_is_refused)
 {
-	struct guest_end other = { .config = { .poll_ns = 0 } };
-	struct control_hello hello = { .magic = CONTROL_MAGIC, .version_major = 99 };
-	struct control_new_stream wanted = { RING, RING };
+	struct guest_end other = {.config = {.poll_ns = 0}};
+	struct control_hello hello = {.magic = CONTROL_MAGIC, .version_major = 99};
+	struct control_new_stream wanted = {RING, RING};
 	struct frame frame;
 	char body[64];
 	log_level = LOG_ERROR;
