@@ -1,16 +1,21 @@
 #include "monitor/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_LEN 1024 /* bytes of a log line, its end included; the rest is cut off */
-#define GUEST_LINES  10   /* log_guest writes so many a second */
+#define LINE_MAX_LEN 1024  /* bytes of a log line, its end included; the rest is cut off */
+#define GUEST_LINES  10    /* log_guest writes so many a second */
+#define QUEUE_LEN    32768 /* bytes of lines that wait while others are being written */
+#define FLUSH_MS     200   /* for a reader that is slow, not for one that is stuck */
 
 enum log_level log_level = LOG_WARNING;
 
@@ -32,7 +37,8 @@ bool log_level_parse(const char *name, enum log_level *ret_level)
 	return false;
 }
 
-/* Guests have a say in the text of a line, but none in what the terminal does with it: nothing but ASCII passes. */
+/* Guests have a say in the text of a line, but none in what the terminal does with it: nothing but
+ * ASCII passes. */
 static void blank_controls(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -40,24 +46,131 @@ static void blank_controls(char *text)
 			*text = '?';
 }
 
-/* One write, so that lines of several threads do not mix. */
-static void write_line(enum log_level level, unsigned left_out, const char *format, va_list args)
+/* ---- the queue: no thread that serves the guest waits for whoever reads stderr */
+
+static struct {
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t work;  /* 'used' is no longer 0, or 'stopping' was set */
+	pthread_cond_t ended; /* 'running' is no longer set */
+	bool running;         /* the log thread; without it lines are written at once */
+	bool stopping;        /* it is to end once nothing waits */
+	unsigned filling;     /* which half of 'bytes'; the log thread has the other to itself */
+	size_t used;          /* of that half */
+	char bytes[2][QUEUE_LEN];
+} queue = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.work = PTHREAD_COND_INITIALIZER,
+	.ended = PTHREAD_COND_INITIALIZER,
+};
+
+static atomic_uint left_out; /* lines, since the last one that told of them */
+
+/* One write for each, so that lines and the guest's console do not mix. */
+static void write_lines(const char *lines, size_t len)
+{
+	for (const char *end = lines + len; lines < end;) {
+		const char *newline = memchr(lines, '\n', (size_t)(end - lines));
+		/* There is nobody to tell that stderr does not work. */
+		(void)!write(STDERR_FILENO, lines, (size_t)(newline + 1 - lines));
+		lines = newline + 1;
+	}
+}
+
+static void *thread_main(void *argument)
+{
+	(void)argument;
+	pthread_mutex_lock(&queue.lock);
+	for (;;) {
+		while (queue.used == 0 && !queue.stopping)
+			pthread_cond_wait(&queue.work, &queue.lock);
+		size_t len = queue.used;
+		if (len == 0)
+			break;
+		const char *lines = queue.bytes[queue.filling];
+		queue.filling ^= 1;
+		queue.used = 0;
+		pthread_mutex_unlock(&queue.lock);
+		write_lines(lines, len);
+		pthread_mutex_lock(&queue.lock);
+	}
+	queue.running = false;
+	pthread_cond_signal(&queue.ended);
+	pthread_mutex_unlock(&queue.lock);
+	return NULL;
+}
+
+int log_start(void)
+{
+	/* Signals are the main thread's. */
+	sigset_t all, before;
+	pthread_t thread;
+
+	assert(!queue.running);
+	queue.running = true;
+	queue.stopping = false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int error = pthread_create(&thread, NULL, thread_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		queue.running = false;
+	else
+		pthread_detach(thread); /* nobody could join it while it is stuck */
+	return -error;
+}
+
+void log_stop(void)
+{
+	struct timespec until;
+	int error = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += FLUSH_MS * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000l;
+	until.tv_nsec %= 1000000000l;
+	pthread_mutex_lock(&queue.lock);
+	bool first = !queue.stopping;
+	queue.stopping = true;
+	pthread_cond_signal(&queue.work);
+	while (first && queue.running && !error)
+		error = pthread_cond_clockwait(&queue.ended, &queue.lock, CLOCK_MONOTONIC, &until);
+	pthread_mutex_unlock(&queue.lock);
+}
+
+/* A line that ends in a newline. False: the queue is full, and it is lost. */
+static bool put_line(const char *line, size_t len)
+{
+	pthread_mutex_lock(&queue.lock);
+	bool queued = queue.running, room = len <= QUEUE_LEN - queue.used;
+	if (queued && room) {
+		memcpy(queue.bytes[queue.filling] + queue.used, line, len);
+		queue.used += len;
+		pthread_cond_signal(&queue.work);
+	}
+	pthread_mutex_unlock(&queue.lock);
+	if (!queued)
+		write_lines(line, len);
+	return !queued || room;
+}
+
+/* ---- lines */
+
+static void write_line(enum log_level level, const char *format, va_list args)
 {
 	char line[LINE_MAX_LEN];
 	size_t room = sizeof(line) - 1; /* for the newline */
 	size_t len = (size_t)snprintf(line, room, "ferrule: %s: ", level_name[level]);
+	unsigned lost = atomic_exchange_explicit(&left_out, 0, memory_order_relaxed);
 
-	if (left_out != 0)
-		len += (size_t)snprintf(line + len, room - len, "(%u lines left out) ", left_out);
-	int wanted = vsnprintf(line + len, room - len, format, args);
-	if (wanted < 0)
-		return;
+	if (lost != 0)
+		len += (size_t)snprintf(line + len, room - len, "(%u lines left out) ", lost);
+	if (vsnprintf(line + len, room - len, format, args) < 0)
+		line[len] = '\0';
 	blank_controls(line);
 	len = strlen(line);
 	line[len] = '\n';
-	/* There is nobody to tell that stderr does not work. */
-	ssize_t written = write(STDERR_FILENO, line, len + 1);
-	(void)written;
+	if (!put_line(line, len + 1))
+		atomic_fetch_add_explicit(&left_out, lost + 1, memory_order_relaxed);
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -67,7 +180,7 @@ void log_line(enum log_level level, const char *format, ...)
 	if (level > log_level)
 		return;
 	va_start(args, format);
-	write_line(level, 0, format, args);
+	write_line(level, format, args);
 	va_end(args);
 }
 
@@ -76,11 +189,10 @@ static struct {
 	pthread_mutex_t lock;
 	uint64_t second;
 	unsigned used;
-	unsigned left_out;
 } quota = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* False: no more lines now. *ret_left_out: lines dropped since the last one that was written. */
-static bool quota_take(unsigned *ret_left_out)
+/* False: no more lines now. */
+static bool quota_take(void)
 {
 	struct timespec now;
 
@@ -91,26 +203,23 @@ static bool quota_take(unsigned *ret_left_out)
 		quota.used = 0;
 	}
 	bool granted = quota.used < GUEST_LINES;
-	if (granted) {
-		quota.used++;
-		*ret_left_out = quota.left_out;
-		quota.left_out = 0;
-	} else {
-		quota.left_out++;
-	}
+	quota.used += granted;
 	pthread_mutex_unlock(&quota.lock);
 	return granted;
 }
 
 void log_guest(enum log_level level, const char *format, ...)
 {
-	unsigned left_out;
 	va_list args;
 
-	if (level > log_level || !quota_take(&left_out))
+	if (level > log_level)
 		return;
+	if (!quota_take()) {
+		atomic_fetch_add_explicit(&left_out, 1, memory_order_relaxed);
+		return;
+	}
 	va_start(args, format);
-	write_line(level, left_out, format, args);
+	write_line(level, format, args);
 	va_end(args);
 }
 

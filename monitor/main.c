@@ -1,4 +1,5 @@
 /* The command line: `ferrule run` and what explains it. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,21 @@ static int unknown_command(const char *word)
 	return say_error(sentence);
 }
 
+/* Where 0 to 2 were closed, a socket or the arena would become what guests and logs write to. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_descriptors();
 	if (argc < 2) {
 		print_usage(stderr);
 		return MONITOR_STATUS_USAGE;

@@ -9,6 +9,7 @@
  *   I/O     loop.c: the io_uring, the arena, every stream and relay. Nothing
  *           else touches them; others leave word in its mailbox (loop_post).
  *   vCPU    vm.c: KVM_RUN and the exits, none of them on a data path.
+ *   log     log.c: writes log lines, because stderr can block.
  *   workers worker.c: path operations and name lookups, which can block.
  *
  * The data loop has a thread of its own so that one io_uring_enter both submits

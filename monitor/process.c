@@ -25,6 +25,7 @@
 #include "monitor/boot_page.h"
 #include "monitor/elf.h"
 #include "monitor/log.h"
+#include "monitor/terminal.h"
 
 #define FD_COUNT  4
 #define FD_PARKED 10 /* where a descriptor on its way to its final number is in nobody's way */
@@ -41,7 +42,8 @@ struct engine {
 	pid_t pid;
 	pthread_t thread;
 	bool thread_started;
-	atomic_bool halting; /* its end is asked for */
+	struct terminal terminal; /* that thread's, while it runs */
+	atomic_bool halting;      /* its end is asked for */
 };
 
 /* The boot info as a memfd that nobody can change. The descriptor, or a negative errno. */
@@ -102,14 +104,20 @@ static void reset_signals(void)
 
 /* The child up to its own program; async-signal-safe calls only. Tells 'report' the errno if it
  * fails. */
-static _Noreturn void become_guest(const struct engine_config *config, const int source[FD_COUNT],
+static _Noreturn void become_guest(const struct engine *engine, const int source[FD_COUNT],
 	int report, pid_t parent, char *const *argv, char *const *env)
 {
+	const struct engine_config *config = engine->config;
+
 	/* The monitor may have died before the first line took effect. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != parent)
 		_exit(BOOT_STATUS_PANIC);
 	reset_signals();
-	setpgid(0, 0); /* Ctrl-C is for the monitor, which stops the guest */
+	/* So that all that --wrap may start can be killed. And Ctrl-C is for the monitor, which
+	 * stops the guest; unless the command is to have the terminal, and Ctrl-C with it. */
+	setpgid(0, 0);
+	if (engine->terminal.given)
+		terminal_seize();
 	int fd = place_descriptors(source, report);
 	if (fd >= 0) {
 		report = fd;
@@ -145,6 +153,15 @@ static int await_exec(int report)
 	return n == (ssize_t)sizeof(error) ? -error : 0;
 }
 
+/* The child has ended or is to: with it ends all that --wrap started. Before the reap, while the
+ * number is still the group's. */
+static void bury(struct engine *engine)
+{
+	kill(-engine->pid, SIGKILL);
+	waitpid(engine->pid, NULL, 0);
+	terminal_take(&engine->terminal);
+}
+
 static int spawn(struct engine *engine, char *const *argv, char *const *env)
 {
 	const struct engine_config *config = engine->config;
@@ -156,19 +173,43 @@ static int spawn(struct engine *engine, char *const *argv, char *const *env)
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
 	int error = 0;
+	if (config->wrap)
+		terminal_begin(&engine->terminal);
 	engine->pid = fork();
 	if (engine->pid < 0)
 		error = -errno;
 	else if (engine->pid == 0)
-		become_guest(config, source, report[1], parent, argv, env);
+		become_guest(engine, source, report[1], parent, argv, env);
 	close(report[1]);
 	if (!error) {
 		error = await_exec(report[0]);
 		if (error)
-			waitpid(engine->pid, NULL, 0);
+			bury(engine);
 	}
 	close(report[0]);
 	return error;
+}
+
+/* Waits for the end of the child, not reaping it; a command that has the terminal may also stop. */
+static void wait_child(struct engine *engine, siginfo_t *ret_info)
+{
+	int stops = engine->terminal.present ? WSTOPPED : 0;
+
+	for (;;) {
+		int result = waitid(P_PID, (id_t)engine->pid, ret_info, WEXITED | WNOWAIT | stops);
+		if (result < 0 && errno == EINTR)
+			continue;
+		if (result < 0 || ret_info->si_code != CLD_STOPPED)
+			return;
+		waitid(P_PID, (id_t)engine->pid, ret_info, WSTOPPED | WNOHANG);
+		terminal_suspend(&engine->terminal, engine->pid);
+	}
+}
+
+/* Is the signal that ended the child worth a line? Not if it was asked for, here or by Ctrl-C. */
+static bool is_surprise(const struct engine *engine, int signal)
+{
+	return !atomic_load(&engine->halting) && !(engine->terminal.present && signal == SIGINT);
 }
 
 static void *await_end(void *argument)
@@ -176,9 +217,9 @@ static void *await_end(void *argument)
 	struct engine *engine = argument;
 	siginfo_t info = {0};
 
-	while (waitid(P_PID, (id_t)engine->pid, &info, WEXITED) < 0 && errno == EINTR)
-		;
-	if (info.si_code != CLD_EXITED && !atomic_load(&engine->halting))
+	wait_child(engine, &info);
+	bury(engine);
+	if (info.si_code != CLD_EXITED && is_surprise(engine, info.si_status))
 		log_line(LOG_ERROR, "the guest was ended by signal %d (%s)", info.si_status,
 			strsignal(info.si_status));
 	engine->config->ended(engine->config->context,
@@ -229,10 +270,8 @@ static int run_program(struct engine *engine)
 		return error;
 	engine->pidfd = (int)syscall(SYS_pidfd_open, engine->pid, 0);
 	error = engine->pidfd < 0 ? -errno : start_thread(engine);
-	if (error) {
-		kill(engine->pid, SIGKILL);
-		waitpid(engine->pid, NULL, 0);
-	}
+	if (error)
+		bury(engine);
 	return error;
 }
 

@@ -53,6 +53,8 @@ struct run {
 
 static int cannot(struct run *run, int error, const char *what, const char *remedy)
 {
+	if (error == EMFILE || error == ENFILE)
+		remedy = "raise the limit on open files (ulimit -n)";
 	return log_sentence(run->ret_error, run->error_len, error, "cannot %s: %s; %s", what,
 		strerror(error), remedy);
 }
@@ -70,11 +72,13 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* What a guest can cause by writing: these become EPIPE and EFBIG. */
-static void ignore_signals(void)
+static void set_signals(void)
 {
+	/* What a guest can cause by writing: these become EPIPE and EFBIG. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	/* Who starts the monitor may ignore it; then the end of a hosted guest would get lost. */
+	signal(SIGCHLD, SIG_DFL);
 }
 
 static int make_mounts(struct run *run)
@@ -156,6 +160,18 @@ static void end_came(evutil_socket_t fd, short what, void *context)
 	event_base_loopbreak(run->base);
 }
 
+/*
+ * nohup has the last word. SIGINT is different: a shell script's background commands are started
+ * with it ignored, and whoever sends it to one by its number wants an end.
+ */
+static bool is_nohup(int signal)
+{
+	struct sigaction action;
+
+	return signal == SIGHUP && sigaction(signal, NULL, &action) == 0 &&
+	       action.sa_handler == SIG_IGN;
+}
+
 static int make_events(struct run *run)
 {
 	bool made = (run->base = event_base_new()) != NULL;
@@ -165,6 +181,8 @@ static int make_events(struct run *run)
 		made = run->on_end != NULL && event_add(run->on_end, NULL) == 0;
 	}
 	for (size_t i = 0; made && i < STOP_SIGNALS; i++) {
+		if (is_nohup(stop_signals[i]))
+			continue;
 		run->on_signal[i] = evsignal_new(run->base, stop_signals[i], signal_came, run);
 		made = run->on_signal[i] != NULL && event_add(run->on_signal[i], NULL) == 0;
 	}
@@ -194,6 +212,15 @@ static int prepare(struct run *run)
 
 /* ---- running */
 
+static int start_log(struct run *run)
+{
+	int error = log_start();
+
+	return error ? cannot(run, -error, "start the log thread",
+			       "raise the limit on processes (ulimit -u)")
+		     : 0;
+}
+
 static int start_loop(struct run *run)
 {
 	const struct loop_config config = {
@@ -222,6 +249,17 @@ static void guest_ended(void *context, int status)
 	eventfd_write(run->end_fd, 1);
 }
 
+/* KVM ends some calls with EINTR when a signal comes, and a start that is stopped is no error. */
+static void hold_signals(sigset_t *ret_before)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < STOP_SIGNALS; i++)
+		sigaddset(&held, stop_signals[i]);
+	pthread_sigmask(SIG_BLOCK, &held, ret_before);
+}
+
 static int start_guest(struct run *run)
 {
 	const struct config *config = run->config;
@@ -245,8 +283,11 @@ static int start_guest(struct run *run)
 		.ended = guest_ended,
 		.context = run,
 	};
+	sigset_t before;
+	hold_signals(&before);
 	int error = run->choice.ops->start(
 		&run->engine_config, &run->engine, run->ret_error, run->error_len);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
@@ -298,6 +339,7 @@ static int stop(struct run *run)
 	copy_engine_stats(run);
 	run->choice.ops->destroy(run->engine);
 	run->engine = NULL;
+	log_stop();
 	int status = run->signal != 0 ? SIGNAL_STATUS + run->signal
 				      : atomic_load_explicit(&run->guest_status, memory_order_acquire);
 	if (!quiet)
@@ -316,6 +358,7 @@ static void clean_up(struct run *run)
 	assert(run->engine == NULL);
 	if (run->loop != NULL)
 		loop_stop(run->loop, 0);
+	log_stop();
 	close_fd(run->end_fd);
 	close_fd(run->doorbell_fd);
 	close_fd(run->interrupt_fd);
@@ -341,8 +384,10 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	};
 
 	raise_descriptor_limit();
-	ignore_signals();
+	set_signals();
 	int error = prepare(&run);
+	if (!error)
+		error = start_log(&run);
 	if (!error)
 		error = start_loop(&run);
 	if (!error)

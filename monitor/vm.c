@@ -133,7 +133,7 @@ static int wire_interrupt(const struct engine *engine)
 	union { /* the table, with room for its one entry behind it */
 		struct kvm_irq_routing table;
 		unsigned char bytes[sizeof(struct kvm_irq_routing) +
-			sizeof(struct kvm_irq_routing_entry)];
+				    sizeof(struct kvm_irq_routing_entry)];
 	} routing = {.table.nr = 1};
 	struct kvm_irqfd irqfd = {
 		.fd = (uint32_t)engine->config->interrupt_fd, .gsi = DOORBELL_GSI};

@@ -137,7 +137,7 @@ static enum step handle_exit(struct engine *engine, int *ret_status)
 		return handle_port(engine, ret_status);
 	engine->other_exits++;
 	switch (run->exit_reason) {
-	case KVM_EXIT_MMIO: /* a read of the doorbell page, which has no content */
+	case KVM_EXIT_MMIO: /* an access where there is no memory: reads as 0 */
 		memset(run->mmio.data, 0, sizeof(run->mmio.data));
 		return GO_ON;
 	case KVM_EXIT_INTR:

@@ -12,21 +12,25 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "control/boot.h"
+#include "guest/crash.h"
+#include "guest/hosted/crash.h"
 #include "guest/hosted/leak.h"
 
 #define NS_PER_S 1000000000ull
 #define STACK_LEN                                                                                  \
 	(256u << 10) /* bytes; generous, for the sanitizers. Untouched pages cost nothing */
-#define STACK_GUARD    BOOT_PAGE
+#define STACK_GUARD    (64u << 10) /* more than a function of a library built without probes skips */
 #define STACK_STRIDE   (STACK_LEN + STACK_GUARD)
 #define STACK_COUNT    16384u /* when the monitor does not say */
 #define STATUS_REFUSED 2
@@ -125,17 +129,48 @@ static void take_environment(void)
 	}
 }
 
+/* Did it end, or is it a zombie by now? */
+static bool has_ended(pid_t pid)
+{
+	char path[32], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (file) {
+		if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
+		fclose(file);
+	}
+	return state == 'Z' || (kill(pid, 0) && errno == ESRCH);
+}
+
+/*
+ * The monitor's child ends with the monitor. Below a command that forks (--wrap) this process is
+ * not that child but one of its group: it ends with its parent. What came before the first line, a
+ * look at the leader tells.
+ */
+static void end_with_parent(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getpgrp() != getpid() && has_ended(getpgrp()))
+		raise(SIGKILL);
+}
+
 int __wrap_main(int argc, char **argv);
 int __wrap_main(int argc, char **argv)
 {
 	boot = map_boot();
 	if (!boot)
 		die_without_monitor(argc > 0 ? argv[0] : "guest");
+	end_with_parent();
+	signal(SIGPIPE, SIG_IGN); /* who reads the console may go away: nothing to a guest */
 	setvbuf(stdout, NULL, _IOLBF, 0); /* a console, as under KVM, also where it is a pipe */
 	map_arena();
 	stacks = reserve(platform_stack_count() * STACK_STRIDE);
 	leak_register(stacks, platform_stack_count() * STACK_STRIDE);
 	take_environment();
+	crash_install();
 	guest_start();
 }
 
@@ -234,6 +269,19 @@ void *platform_stack(size_t index, size_t *ret_len)
 		return NULL;
 	*ret_len = STACK_LEN;
 	return low;
+}
+
+bool crash_find_stack(uint64_t address, struct crash_stack *ret_stack)
+{
+	uint64_t base = (uintptr_t)stacks, offset = address - base;
+	uint64_t index = offset / STACK_STRIDE;
+
+	if (address < base || index >= platform_stack_count())
+		return false;
+	base += index * STACK_STRIDE;
+	*ret_stack =
+		(struct crash_stack){base, base + STACK_GUARD, base + STACK_STRIDE, (int64_t)index};
+	return true;
 }
 
 void platform_console(int fd, const char *text, size_t len)

@@ -81,11 +81,17 @@ call_gate:
 	out	%eax, %dx
 	iretq
 
-/* Doorbell or timer, always out of the hlt above with edx:eax = 0: straight back to the program,
- * over the interrupt's own frame. */
+/* Doorbell and timer, always out of the hlt above with edx:eax = 0: straight back to the program,
+ * over the interrupt's own frame. eax says which it was. */
 interrupt_gate:
 	mov	$MSR_X2APIC_EOI, %ecx
 	wrmsr
+	mov	$(kernel_stack_top - CALL_FRAME_SIZE), %esp
+	iretq
+timer_gate:
+	mov	$MSR_X2APIC_EOI, %ecx
+	wrmsr
+	inc	%eax
 	mov	$(kernel_stack_top - CALL_FRAME_SIZE), %esp
 	iretq
 
@@ -185,7 +191,7 @@ idt:
 	.set	i, i + 1
 	.endr
 	gate	interrupt_gate, GATE, 0 /* BOOT_INTERRUPT_VECTOR */
-	gate	interrupt_gate, GATE, 0 /* BOOT_TIMER_VECTOR */
+	gate	timer_gate, GATE, 0 /* BOOT_TIMER_VECTOR */
 	.rept	SPURIOUS_VECTOR - KERNEL_TIMER_VECTOR - 1
 	.quad	0, 0
 	.endr

@@ -29,6 +29,7 @@
 #define KERNEL_CRASH_CR2    176 /* offsetof(struct boot_crash, cr2) */
 
 #ifndef __ASSEMBLER__
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "control/boot.h"
@@ -45,9 +46,10 @@ _Static_assert(offsetof(struct boot_crash, cr2) == KERNEL_CRASH_CR2, "kernel.S")
 /*
  * An interrupt that came since the last wait makes this return at once: the
  * program runs with interrupts off, so they stay pending in the local APIC
- * until the kernel's `sti; hlt`. May return early.
+ * until the kernel's `sti; hlt`. May return early. True: it was the timer, which
+ * is not armed any more.
  */
-static inline void kernel_wait(void)
+static inline bool kernel_wait(void)
 {
 	uint32_t low = 0, high = 0; /* what the kernel writes to the EOI register */
 
@@ -55,10 +57,11 @@ static inline void kernel_wait(void)
 			 : "+a"(low), "+d"(high)
 			 : "D"(KERNEL_CALL_WAIT)
 			 : "ecx", "memory", "cc");
+	return low;
 }
 
 /* Arms the timer, which stays armed until it fires or is armed anew, and waits as above. */
-static inline void kernel_wait_until(uint64_t tsc)
+static inline bool kernel_wait_until(uint64_t tsc)
 {
 	uint32_t low = (uint32_t)tsc, high = (uint32_t)(tsc >> 32);
 
@@ -66,6 +69,7 @@ static inline void kernel_wait_until(uint64_t tsc)
 			 : "+a"(low), "+d"(high)
 			 : "D"(KERNEL_CALL_WAIT_UNTIL)
 			 : "ecx", "memory", "cc");
+	return low;
 }
 
 /* A 32-bit OUT. The kernel brings 'port' into the range of enum boot_port. */

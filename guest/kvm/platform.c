@@ -3,16 +3,13 @@
 #include <string.h>
 
 #include "control/boot.h"
+#include "guest/kvm/clock.h"
 #include "guest/kvm/kernel.h"
 #include "guest/kvm/program.h"
 
-#define NS_PER_S   1000000000ull
-#define SCALE_BITS 30 /* either rate, so scaled, fits 64 bits up to 16 GHz */
-
 static const struct boot_info *boot;
-static uint64_t ns_per_tick; /* fixed point, SCALE_BITS */
-static uint64_t ticks_per_ns;
-static uint64_t timer_armed; /* TSC for which the timer was armed last */
+static uint64_t rate;        /* of the time stamp counter: clock.h */
+static uint64_t timer_armed; /* TSC for which the timer is armed; 0: it has fired */
 
 /* How the monitor knows that this is a guest, and for what it was linked. */
 struct image_note {
@@ -29,18 +26,12 @@ __attribute__((section(".note.ferrule"), used)) static const struct image_note i
 };
 _Static_assert(sizeof(BOOT_NOTE_NAME) % 4 == 0, "the note's parts are padded to 4");
 
-static uint64_t scale(uint64_t value, uint64_t factor)
-{
-	return (uint64_t)((unsigned __int128)value * factor >> SCALE_BITS);
-}
-
 void program_entry(const struct boot_info *info)
 {
 	boot = info;
 	if (boot->magic != BOOT_MAGIC || boot->abi_version != BOOT_ABI_VERSION)
 		platform_exit(BOOT_STATUS_PANIC);
-	ns_per_tick = (NS_PER_S << SCALE_BITS) / boot->tsc_hz;
-	ticks_per_ns = (boot->tsc_hz << SCALE_BITS) / NS_PER_S;
+	rate = clock_rate(boot->tsc_hz);
 	guest_start();
 }
 
@@ -70,7 +61,17 @@ unsigned char *platform_ring(uint64_t offset, uint64_t capacity)
 
 uint64_t platform_clock_ns(void)
 {
-	return scale(__builtin_ia32_rdtsc() - boot->tsc_start, ns_per_tick);
+	return clock_ns(__builtin_ia32_rdtsc() - boot->tsc_start, rate);
+}
+
+/* The counter at which the clock gets there; UINT64_MAX: never. */
+static uint64_t tick_of(uint64_t ns)
+{
+	uint64_t tick;
+
+	if (__builtin_add_overflow(boot->tsc_start, clock_ticks(ns, rate), &tick))
+		return UINT64_MAX;
+	return tick;
 }
 
 int64_t platform_wall_ns(void)
@@ -81,24 +82,32 @@ int64_t platform_wall_ns(void)
 /*
  * Arming the timer is a trapped register write, so a timer that is due no
  * later than this deadline is left as it is: it wakes early and is then armed
- * anew, which for deadlines that mostly move away costs less.
+ * anew, which for deadlines that mostly move away costs less. Whether it is
+ * still armed only the kernel can say: where the host keeps it by a clock of
+ * its own, it may fire before the counter gets there.
  */
+static bool wait_until(uint64_t due)
+{
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	if (due <= now)
+		return false;
+	if (timer_armed > now && timer_armed <= due)
+		return kernel_wait();
+	timer_armed = due;
+	return kernel_wait_until(due);
+}
+
 void platform_wait(uint64_t deadline_ns)
 {
-	if (deadline_ns == PLATFORM_NEVER) {
-		kernel_wait();
-		return;
-	}
-	uint64_t now = __builtin_ia32_rdtsc();
-	uint64_t due = boot->tsc_start + scale(deadline_ns, ticks_per_ns) + 1;
-	if (due <= now)
-		return;
-	if (timer_armed > now && timer_armed <= due) {
-		kernel_wait();
-		return;
-	}
-	timer_armed = due;
-	kernel_wait_until(due);
+	bool fired;
+
+	if (deadline_ns == PLATFORM_NEVER)
+		fired = kernel_wait();
+	else
+		fired = wait_until(tick_of(deadline_ns));
+	if (fired)
+		timer_armed = 0;
 }
 
 void platform_doorbell(void)

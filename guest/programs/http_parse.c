@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "guest/programs/http_text.h"
+#include "guest/programs/http_values.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -192,8 +193,7 @@ struct head {
 
 static int take_host(struct head *head, struct http_text value)
 {
-	(void)value;
-	return head->hosts++ ? -400 : 0;
+	return head->hosts++ || !http_host_valid(value) ? -400 : 0;
 }
 
 static int take_connection(struct head *head, struct http_text value)

@@ -3,6 +3,38 @@
 #include <stdio.h>
 #include <string.h>
 
+/* ---- hosts */
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* RFC 3986 section 3.2.2; a '%' stands for what it encodes. */
+static bool is_host_char(char c)
+{
+	char lower = http_lower(c);
+
+	return is_digit(c) || (lower >= 'a' && lower <= 'z') ||
+	       (c && strchr("-._~!$&'()*+,;=%", c));
+}
+
+bool http_host_valid(struct http_text host)
+{
+	bool literal = host.len && host.data[0] == '[';
+	size_t at = literal;
+
+	while (at < host.len && (is_host_char(host.data[at]) || (literal && host.data[at] == ':')))
+		at++;
+	if (literal && (at == host.len || host.data[at++] != ']'))
+		return false;
+	if (at < host.len && host.data[at++] != ':')
+		return false;
+	while (at < host.len && is_digit(host.data[at]))
+		at++;
+	return at == host.len;
+}
+
 /* ---- ranges and tags */
 
 /* "first-last", "first-" or "-suffix". */

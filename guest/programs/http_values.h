@@ -1,6 +1,6 @@
 /*
  * http_values: what the fields of a request mean for a file: ranges, entity tags
- * and dates (RFC 9110). Pure functions.
+ * and dates (RFC 9110), and whether they can be right at all. Pure functions.
  */
 #ifndef FERRULE_GUEST_PROGRAMS_HTTP_VALUES_H
 #define FERRULE_GUEST_PROGRAMS_HTTP_VALUES_H
@@ -13,6 +13,9 @@
  * not understood); -416: nothing of it exists.
  */
 int http_parse_range(struct http_text range, uint64_t size, uint64_t *ret_first, uint64_t *ret_len);
+
+/* Can it be the value of a Host field (RFC 9112 section 3.2)? Empty ones can. */
+bool http_host_valid(struct http_text host);
 
 /* Is the tag (with its quotes) in an If-None-Match list? Weakly; '*' is every tag. */
 bool http_etag_listed(struct http_text list, const char *etag);

@@ -7,7 +7,7 @@
 
 #define FORMAT_MAX 512 /* bytes of one text_format */
 
-static void add_bytes(struct text *text, const char *bytes, size_t len)
+void text_add_bytes(struct text *text, const char *bytes, size_t len)
 {
 	if (text->len + len > text->room) {
 		size_t room = 2 * (text->len + len) + 1024;
@@ -26,7 +26,7 @@ static void add_bytes(struct text *text, const char *bytes, size_t len)
 
 void text_add(struct text *text, const char *string)
 {
-	add_bytes(text, string, strlen(string));
+	text_add_bytes(text, string, strlen(string));
 }
 
 void text_format(struct text *text, const char *format, ...)
@@ -66,7 +66,7 @@ void text_add_html(struct text *text, const char *string)
 		if (html)
 			text_add(text, html);
 		else
-			add_bytes(text, string, 1);
+			text_add_bytes(text, string, 1);
 	}
 }
 
@@ -87,15 +87,15 @@ void text_add_url(struct text *text, const char *path)
 		char encoded[3] = {'%', digits[c >> 4], digits[c & 15]};
 
 		if (is_url_char(*path))
-			add_bytes(text, path, 1);
+			text_add_bytes(text, path, 1);
 		else
-			add_bytes(text, encoded, sizeof(encoded));
+			text_add_bytes(text, encoded, sizeof(encoded));
 	}
 }
 
 char *text_string(struct text *text)
 {
-	add_bytes(text, "", 1);
+	text_add_bytes(text, "", 1);
 	if (text->failed)
 		return NULL;
 	text->len--;

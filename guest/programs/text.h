@@ -15,6 +15,7 @@ struct text {
 };
 
 void text_add(struct text *text, const char *string);
+void text_add_bytes(struct text *text, const char *bytes, size_t len);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* With &, <, >, " and ' as HTML writes them. */
 void text_add_html(struct text *text, const char *string);

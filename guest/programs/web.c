@@ -59,8 +59,9 @@ static int send_redirect(struct exchange *exchange)
 	int error = -ENOMEM;
 
 	text_add_url(&location, exchange->request.path);
-	text_format(&location, "/%.*s", (int)(query->len < 256 ? query->len : 0),
-		query->data ? query->data : "");
+	text_add(&location, "/");
+	if (query->len)
+		text_add_bytes(&location, query->data, query->len);
 	answer.location = text_string(&location);
 	if (answer.location)
 		error = answer_send(exchange, &answer, "") ? -ECONNABORTED : 0;
@@ -123,11 +124,14 @@ static long read_head(struct exchange *exchange)
 	}
 }
 
+/* One deadline for all of it: a byte now and then does not hold a connection. */
 static bool skip(struct stream *stream, uint64_t left)
 {
+	deadline until = web_deadline();
+
 	while (left > 0) {
 		const unsigned char *data;
-		long len = stream_peek(stream, &data, 1, web_deadline());
+		long len = stream_peek(stream, &data, 1, until);
 
 		if (len <= 0)
 			return false;
@@ -204,6 +208,7 @@ static int usage(void)
 
 static int serve_directory(const char *address, char *root)
 {
+	const char *shown = *root ? root : "/";
 	char text[ENDPOINT_TEXT_LEN];
 	struct fs_attributes attributes;
 	struct tcp_endpoint local;
@@ -212,12 +217,12 @@ static int serve_directory(const char *address, char *root)
 
 	if (error)
 		return usage();
-	error = path_stat(*root ? root : "/", &attributes, FOREVER);
+	error = path_stat(shown, &attributes, FOREVER);
 	if (!error && attributes.mode >> 12 != FILE_TYPE_DIRECTORY)
 		error = -ENOTDIR;
 	if (error) {
 		fprintf(stderr, "web: cannot serve %s (%s): give it with --mount HOSTDIR:%s\n",
-			root, wire_error_name(-error), root);
+			shown, wire_error_name(-error), shown);
 		return 1;
 	}
 	error = tcp_listen(&local, &listener, FOREVER);
@@ -226,7 +231,7 @@ static int serve_directory(const char *address, char *root)
 			address, wire_error_name(-error), address);
 		return 1;
 	}
-	printf("web: serving %s at http://%s/\n", root,
+	printf("web: serving %s at http://%s/\n", shown,
 		endpoint_format(listener_local(listener), text));
 	error = tcp_serve(listener, serve, root);
 	fprintf(stderr, "web: the listener failed (%s)\n", wire_error_name(-error));
@@ -247,7 +252,7 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (root && root[strlen(root) - 1] == '/')
+	if (root && *root && root[strlen(root) - 1] == '/')
 		root[strlen(root) - 1] = 0; /* request paths begin with one */
 	return serve_directory(address, root ? root : top);
 }

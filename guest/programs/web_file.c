@@ -50,7 +50,8 @@ static int send_small(struct exchange *exchange, const char *path)
 
 /* ---- any file */
 
-/* Sets status, range_first and length. */
+/* Sets status, range_first and length. A range means something with GET alone (RFC 9110 section
+ * 14.2). */
 static void apply_range(const struct http_request *request, const char *etag, struct answer *answer)
 {
 	struct http_text condition = request->if_range;
@@ -58,8 +59,9 @@ static void apply_range(const struct http_request *request, const char *etag, st
 	int result = 0;
 
 	/* If-Range with anything but the present tag means: if it has changed, send all of it. */
-	if (!condition.len ||
-		(condition.len == strlen(etag) && memcmp(condition.data, etag, condition.len) == 0))
+	if (request->method == HTTP_GET &&
+		(!condition.len || (condition.len == strlen(etag) &&
+					   memcmp(condition.data, etag, condition.len) == 0)))
 		result = http_parse_range(request->range, answer->attributes->size, &first, &len);
 	if (result < 0) {
 		answer->status = 416;

@@ -20,6 +20,7 @@
 
 #define HELLO_TIMEOUT_MS 10000
 #define STOCK_MOST       32u /* spare streams asked for ahead when many are needed */
+#define UNMAPPED_MOST    32u
 
 /* A fiber that waits for a stream of these sizes; lies on its stack. */
 struct wish {
@@ -42,6 +43,10 @@ static struct {
 	unsigned asked_default; /* requests for those under way */
 	uint16_t asked;         /* requests made, for their ids */
 	unsigned stock;         /* how many spare ones are kept; grows with the need */
+
+	/* Ids of streams that never were, still to be closed. */
+	uint64_t unmapped[UNMAPPED_MOST];
+	unsigned unmapped_count;
 } control;
 
 static bool is_default(uint64_t to_host, uint64_t to_guest)
@@ -92,6 +97,30 @@ static void count_answer(uint16_t sizes)
 		control.asked_default--;
 }
 
+/*
+ * The monitor has a stream that is of no use here: it gets it back. One more than
+ * are remembered stays with the monitor until the guest ends.
+ */
+static void give_back(uint64_t id)
+{
+	if (control.unmapped_count < UNMAPPED_MOST)
+		control.unmapped[control.unmapped_count++] = id;
+}
+
+/* A frame is written in one go once there is room for it, so a hook may write one between two. */
+static void send_unmapped(void)
+{
+	while (control.unmapped_count) {
+		struct control_close_stream body = {control.unmapped[control.unmapped_count - 1]};
+		struct frame frame = {0};
+
+		if (frame_send_soon(control.stream, &control_messages[CONTROL_CLOSE_STREAM], &frame,
+			    &body) == -EAGAIN)
+			return;
+		control.unmapped_count--;
+	}
+}
+
 static void got_stream(const struct frame *frame, const unsigned char *body)
 {
 	struct control_stream_info info;
@@ -102,6 +131,8 @@ static void got_stream(const struct frame *frame, const unsigned char *body)
 		    frame->length - FRAME_HEADER_LEN))
 		guest_panic("the monitor sent a broken DataStreamInfo");
 	stream = stream_attach(&info);
+	if (!stream)
+		give_back(info.stream_id);
 	if (sizes_of(info.to_host_capacity, info.to_guest_capacity) != (uint16_t)frame->request_id)
 		guest_panic("the monitor made a stream of other sizes than were asked for");
 	count_answer((uint16_t)frame->request_id);
@@ -186,6 +217,7 @@ static void read_control(struct stream *stream, void *context)
 	}
 	if (error != -EAGAIN)
 		guest_panic("the control pipe ended or is broken (error %d)", -error);
+	send_unmapped();
 }
 
 /* ---- requests */

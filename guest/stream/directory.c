@@ -27,7 +27,7 @@ static int open_handle(struct directory *directory, const char *path, deadline u
 	if (error)
 		return error;
 	request.path = (struct wire_bytes){at.relative, strlen(at.relative)};
-	error = mount_client(at.mount, &directory->client, until);
+	error = mount_client(&at, &directory->client, until);
 	if (error)
 		return error;
 	error = fs_perform(directory->client, &call, until);

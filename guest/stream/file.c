@@ -19,7 +19,7 @@ static struct wire_bytes bytes_of(const char *text)
 static int perform_at(const struct mount_path *at, struct fs_call *call, deadline until)
 {
 	struct fs_client *client;
-	int error = mount_client(at->mount, &client, until);
+	int error = mount_client(at, &client, until);
 
 	if (error)
 		return error;
@@ -35,7 +35,7 @@ static int open_at(
 {
 	struct fs_opened opened;
 	struct fs_call call = {.type = FS_OPEN, .request = request, .reply = &opened};
-	int error = mount_client(at->mount, &file->client, until);
+	int error = mount_client(at, &file->client, until);
 
 	if (error)
 		return error;
@@ -175,6 +175,17 @@ long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attribut
 
 /* ---- paths */
 
+/* Of the name itself, be it a symbolic link: -ENOTDIR when it is no directory. */
+static int expect_directory(const struct mount_path *at, deadline until)
+{
+	struct fs_attributes attributes;
+	struct fs_stat request = {.flags = FS_STAT_NOFOLLOW, .path = bytes_of(at->relative)};
+	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = &attributes};
+	int error = perform_at(at, &call, until);
+
+	return error || attributes.mode >> 12 == FILE_TYPE_DIRECTORY ? error : -ENOTDIR;
+}
+
 int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline until)
 {
 	struct mount_path at;
@@ -213,6 +224,10 @@ static int unlink_path(const char *path, uint32_t flags, deadline until)
 
 	if (error)
 		return error;
+	if (at.directory && !(flags & FS_UNLINK_DIRECTORY)) {
+		error = expect_directory(&at, until);
+		return error ? error : -EISDIR;
+	}
 	request.path = bytes_of(at.relative);
 	return perform_at(&at, &call, until);
 }
@@ -240,6 +255,10 @@ int path_rename(const char *from, const char *to, deadline until)
 		return error;
 	if (source.mount != target.mount)
 		return -EXDEV;
+	if (source.directory || target.directory)
+		error = expect_directory(&source, until);
+	if (error)
+		return error;
 	request.from = bytes_of(source.relative);
 	request.to = bytes_of(target.relative);
 	return perform_at(&source, &call, until);

@@ -19,6 +19,19 @@ int frame_send_now(struct stream *stream, const struct wire_message *message,
 	return 0;
 }
 
+int frame_send_soon(struct stream *stream, const struct wire_message *message,
+	const struct frame *frame, const void *body)
+{
+	int error = frame_send_now(stream, message, frame, body);
+
+	if (error != -EAGAIN)
+		return error;
+	/* Announced, it has to be looked for once more. A fiber that waits for more announces it
+	 * again when woken. */
+	ring_await_room(&stream->pipe.out, wire_encoded_len(message, body));
+	return frame_send_now(stream, message, frame, body);
+}
+
 /* With the mutex held. No other fiber comes between the room and the frame, so frames are never
  * mixed. */
 static int send_when_room(struct stream *stream, const struct wire_message *message,

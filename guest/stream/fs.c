@@ -199,17 +199,10 @@ static void send_closes(struct fs_client *client)
 	while ((request = client->unsent_closes)) {
 		struct fs_close body = {request->handle};
 		struct frame frame = {.request_id = request->id};
-		int error = frame_send_now(
-			client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame, &body);
 
-		if (error == -EAGAIN) {
-			/* A fiber that waits for more announces it again when woken. */
-			ring_await_room(&client->stream->pipe.out, FRAME_HEADER_LEN + sizeof(body));
-			error = frame_send_now(client->stream,
-				&fs_requests[FS_CLOSE - STREAM_FIRST], &frame, &body);
-			if (error == -EAGAIN)
-				return;
-		}
+		if (frame_send_soon(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame,
+			    &body) == -EAGAIN)
+			return;
 		client->unsent_closes = request->next;
 	}
 }
@@ -292,9 +285,17 @@ size_t fs_most_written(const struct fs_client *client)
 
 /* ---- the stream */
 
-static int open_stream(struct fs_client *client, struct mount *mount, deadline until)
+/* What no mount covers is only asked for to be refused: a spare stream will do. */
+static int new_stream(const struct mount_path *path, struct stream **ret_stream, deadline until)
 {
-	struct fs_mount payload = {mount_directory(mount)};
+	if (!path->mount)
+		return control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, ret_stream, until);
+	return control_new_stream(FS_TO_HOST_CAPACITY, FS_TO_GUEST_CAPACITY, ret_stream, until);
+}
+
+static int open_stream(struct fs_client *client, const struct mount_path *path, deadline until)
+{
+	struct fs_mount payload = {mount_directory(path)};
 	struct fs_mounted mounted;
 	int error = stream_open_protocol(client->stream, PROTOCOL_FS, &fs_mount_message, &payload,
 		&fs_mounted_message, &mounted, until);
@@ -311,21 +312,20 @@ static int open_stream(struct fs_client *client, struct mount *mount, deadline u
 	return client->error;
 }
 
-int fs_connect(struct mount *mount, struct fs_client **ret_client, deadline until)
+int fs_connect(const struct mount_path *path, struct fs_client **ret_client, deadline until)
 {
 	struct fs_client *client = calloc(1, sizeof(*client));
 	int error;
 
 	if (!client)
 		return -ENOMEM;
-	error = control_new_stream(
-		FS_TO_HOST_CAPACITY, FS_TO_GUEST_CAPACITY, &client->stream, until);
+	error = new_stream(path, &client->stream, until);
 	if (error) {
 		free(client);
 		return error;
 	}
 	client->holders = 1;
-	error = open_stream(client, mount, until);
+	error = open_stream(client, path, until);
 	if (error) {
 		fs_release(client);
 		return error;

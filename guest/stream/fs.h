@@ -9,7 +9,7 @@
 #include "guest/ferrule.h"
 
 struct fs_client;
-struct mount;
+struct mount_path;
 
 /* A request and where its answer goes. Lies on the stack of the fiber that waits. */
 struct fs_call {
@@ -37,8 +37,8 @@ void fs_close_handle(struct fs_client *client, uint32_t handle);
 size_t fs_most_read(const struct fs_client *client);
 size_t fs_most_written(const struct fs_client *client);
 
-/* Makes the stream of a mount, held by the caller. */
-int fs_connect(struct mount *mount, struct fs_client **ret_client, deadline until);
+/* Makes a stream for the requests to the mount of this path, held by the caller. */
+int fs_connect(const struct mount_path *path, struct fs_client **ret_client, deadline until);
 bool fs_usable(const struct fs_client *client);
 struct fs_client *fs_hold(struct fs_client *client);
 /* The last holder's release closes the stream. */

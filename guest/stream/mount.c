@@ -20,7 +20,6 @@ static struct {
 	struct mount *mount;
 	uint32_t count;
 	bool read;
-	struct mount ungranted; /* stands for all that no mount covers */
 } mounts;
 
 /* One entry of boot_info.mounts: "ro:/dir" or "rw:/dir". */
@@ -74,19 +73,10 @@ static struct mount *find_mount(const char *plain)
 	return best;
 }
 
-/*
- * What no mount covers is asked for all the same, by its top directory: the monitor
- * refuses it with EACCES, and tells its user which option would have granted it.
- */
-static struct mount *ungranted_mount(const char *plain)
+/* The first component, with the slash before it. */
+static size_t top_len(const char *plain)
 {
-	struct mount *mount = &mounts.ungranted;
-
-	mount->len = 1 + strcspn(plain + 1, "/");
-	memcpy(mount->directory, plain, mount->len);
-	mount->directory[mount->len] = 0;
-	mount->granted = mount->directory;
-	return mount;
+	return 1 + strcspn(plain + 1, "/");
 }
 
 int mount_resolve(const char *path, struct mount_path *ret_path)
@@ -96,9 +86,8 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 	if (error)
 		return error;
 	ret_path->mount = find_mount(ret_path->plain);
-	if (!ret_path->mount)
-		ret_path->mount = ungranted_mount(ret_path->plain);
-	ret_path->relative = ret_path->plain + ret_path->mount->len;
+	ret_path->relative = ret_path->plain +
+			     (ret_path->mount ? ret_path->mount->len : top_len(ret_path->plain));
 	if (*ret_path->relative == '/')
 		ret_path->relative++;
 	if (!*ret_path->relative)
@@ -106,15 +95,25 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 	return 0;
 }
 
-struct wire_bytes mount_directory(const struct mount *mount)
+/*
+ * What no mount covers is asked for all the same, by its top directory: the monitor
+ * refuses it with EACCES, and tells its user which option would have granted it.
+ */
+struct wire_bytes mount_directory(const struct mount_path *path)
 {
-	return (struct wire_bytes){mount->granted, strlen(mount->granted)};
+	if (!path->mount)
+		return (struct wire_bytes){path->plain, top_len(path->plain)};
+	return (struct wire_bytes){path->mount->granted, strlen(path->mount->granted)};
 }
 
-int mount_client(struct mount *mount, struct fs_client **ret_client, deadline until)
+int mount_client(const struct mount_path *path, struct fs_client **ret_client, deadline until)
 {
-	int error = fiber_lock(&mount->opening, until);
+	struct mount *mount = path->mount;
+	int error;
 
+	if (!mount)
+		return fs_connect(path, ret_client, until);
+	error = fiber_lock(&mount->opening, until);
 	if (error)
 		return error;
 	if (mount->client && !fs_usable(mount->client)) {
@@ -122,7 +121,7 @@ int mount_client(struct mount *mount, struct fs_client **ret_client, deadline un
 		mount->client = NULL;
 	}
 	if (!mount->client)
-		error = fs_connect(mount, &mount->client, until);
+		error = fs_connect(path, &mount->client, until);
 	if (!error)
 		*ret_client = fs_hold(mount->client);
 	fiber_unlock(&mount->opening);

@@ -7,7 +7,6 @@
 #include "guest/ferrule.h"
 
 struct fs_client;
-struct fiber_mutex;
 
 /*
  * Writes the path in its plain form: absolute, without '.', '..' and repeated
@@ -19,23 +18,23 @@ int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_
 
 /* A path as the file calls use it. */
 struct mount_path {
-	struct mount *mount;
+	struct mount *mount;  /* NULL: no mount has it */
 	const char *relative; /* below the mount, "." for the mount itself; points into 'plain' */
 	bool directory;       /* the caller wrote it as a directory's */
 	char plain[FS_PATH_MAX + 1];
 };
 
-/* 0, or as path_normalize. A path that no mount has gets one that the monitor refuses: EACCES at
- * its first use. */
+/* 0, or as path_normalize; also for a path that no mount has. */
 int mount_resolve(const char *path, struct mount_path *ret_path);
 
-/* The guest directory of the mount, exactly as the monitor granted it. */
-struct wire_bytes mount_directory(const struct mount *mount);
+/* What to ask the monitor for: the guest directory of the mount, exactly as it was granted. */
+struct wire_bytes mount_directory(const struct mount_path *path);
 
 /*
- * The stream for the requests of all fibers to this mount, opened at first use
- * and again when it broke. To be given back with fs_release. 0 or an errno.
+ * The stream for the requests of all fibers to the mount of this path, opened at
+ * first use and again when it broke. To be given back with fs_release. 0 or an
+ * errno: EACCES where there is no mount, as the monitor says.
  */
-int mount_client(struct mount *mount, struct fs_client **ret_client, deadline until);
+int mount_client(const struct mount_path *path, struct fs_client **ret_client, deadline until);
 
 #endif

@@ -56,7 +56,7 @@ static int take_pieces(struct whole *whole, deadline until)
 static int read_on_stream(struct whole *whole, const struct mount_path *at, uint64_t offset,
 	uint64_t length, deadline until)
 {
-	struct fs_mount payload = {mount_directory(at->mount)};
+	struct fs_mount payload = {mount_directory(at)};
 	struct fs_mounted mounted;
 	struct fs_read_file request = {
 		.offset = offset, .length = length, .path = {at->relative, strlen(at->relative)}};

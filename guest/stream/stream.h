@@ -60,6 +60,10 @@ int frame_send(struct stream *stream, struct fiber_mutex *mutex, const struct wi
 int frame_send_now(struct stream *stream, const struct wire_message *message,
 	const struct frame *frame, const void *body);
 
+/* The same; after -EAGAIN the hook is called again once there is room. */
+int frame_send_soon(struct stream *stream, const struct wire_message *message,
+	const struct frame *frame, const void *body);
+
 /*
  * The next whole frame, waiting for it: 0 with its header and body, valid until
  * frame_done; -EPIPE when the stream ended before it, or an errno.

@@ -60,7 +60,9 @@ def ask(port):
 
 
 def run_example(ferrule, program, port):
-    """What it answers, and the status that Ctrl-C leads to."""
+    """What it answers, and the status that Ctrl-C leads to. A shell's background job ignores SIGINT, and
+    so would its children and the monitor."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen([ferrule, "run", "--listen", f"127.0.0.1:{port}", program]) as monitor:
         try:
             answer = ask(port)

@@ -238,8 +238,17 @@ static void change_names(void)
 	expect_text("/rw/made/two", "3");
 	CHECK(path_rename("/rw/made", "/rw/made/itself", SOON), -EINVAL);
 	CHECK(path_rename("/rw/made/two", "/ro/two", SOON), -EXDEV);
+	/* A slash at the end: only a directory is meant. */
+	CHECK(path_unlink("/rw/made/two/", SOON), -ENOTDIR);
+	CHECK(path_unlink("/rw/made/", SOON), -EISDIR);
+	CHECK(path_unlink("/rw/made/absent/", SOON), -ENOENT);
+	CHECK(path_rename("/rw/made/two/", "/rw/made/three", SOON), -ENOTDIR);
+	CHECK(path_rename("/rw/made/two", "/rw/made/three/", SOON), -ENOTDIR);
+	CHECK(path_unlink("/rw/inner_link/", SOON), -ENOTDIR);
 	CHECK(path_unlink("/rw/made/two", SOON), 0);
 	CHECK(path_unlink("/rw/made/two", SOON), -ENOENT);
+	CHECK(path_rename("/rw/made/", "/rw/renamed/", SOON), 0);
+	CHECK(path_rename("/rw/renamed", "/rw/made", SOON), 0);
 	CHECK(path_rename("/rw/made", "/rw/moved", SOON), 0);
 	CHECK(path_rmdir("/rw/moved", SOON), 0);
 	CHECK(path_rmdir("/rw/moved", SOON), -ENOENT);

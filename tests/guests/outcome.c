@@ -7,6 +7,7 @@
  *   flood N       N lines of 60 bytes on stdout
  *   sleep, spin   waits for ever, and never waits
  *   null, read_only, execute, stack, wild, abort    crashes of these kinds
+ *   neighbour     runs over its stack in large frames, above another fiber's
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,44 @@ static int overflow_stack(void)
 	return deeper(NULL, 1 << 20);
 }
 
+/* bytes; only the low end is touched: the third one of a hosted stack is beyond its guard */
+#define LARGE_FRAME 128000
+
+static __attribute__((noinline)) int deeper_in_large_steps(int depth)
+{
+	volatile char frame[LARGE_FRAME];
+
+	frame[0] = (char)depth;
+	return depth == 0 ? frame[0] : deeper_in_large_steps(depth - 1) + frame[0];
+}
+
+static void fill_stack(void *argument)
+{
+	volatile unsigned char frame[48 << 10];
+
+	(void)argument;
+	for (size_t i = 0; i < sizeof(frame); i++)
+		frame[i] = 0x5a;
+	fiber_sleep(FOREVER);
+	frame[0] = 0;
+}
+
+static void run_over(void *argument)
+{
+	(void)argument;
+	deeper_in_large_steps(3);
+	printf("nothing stopped it\n");
+	guest_exit(0);
+}
+
+static int overflow_onto_neighbour(void)
+{
+	fiber_spawn(fill_stack, NULL);
+	fiber_spawn(run_over, NULL);
+	fiber_sleep(FOREVER);
+	return 1;
+}
+
 static int jump_wild(void)
 {
 	hidden = (void *)0x123456789000;
@@ -126,6 +165,7 @@ static const struct outcome {
 	{"stack", overflow_stack},
 	{"wild", jump_wild},
 	{"abort", call_abort},
+	{"neighbour", overflow_onto_neighbour},
 };
 
 static int argument_count;

@@ -169,6 +169,13 @@ static int trial_privileged(void)
 	return HELD;
 }
 
+/* A chain of frames that begins where adding to an address wraps. */
+static int trial_wild_frame(void)
+{
+	__asm__ volatile("mov $-16, %rbp\n\tud2");
+	return 0;
+}
+
 static int trial_breakpoint(void)
 {
 	__asm__ volatile("int3" : : "D"(12345));
@@ -256,6 +263,30 @@ static int trial_timer_earlier(void)
 	for (uint64_t until = platform_clock_ns() + 1000000; platform_clock_ns() < until;)
 		platform_wait(until);
 	return platform_clock_ns() - start < 5000000000ull ? 0 : 1;
+}
+
+/*
+ * The timer fires before the tick that the platform had armed it for, as where the host keeps it by
+ * a clock that runs fast: armed anew behind the platform's back while an interrupt is pending.
+ */
+static int trial_timer_early(void)
+{
+	struct trial_words *w = words();
+	const uint64_t tenth = platform_boot()->tsc_hz / 10;
+	uint64_t until = platform_clock_ns() + 500000000;
+
+	platform_doorbell();
+	do
+		platform_wait(until);
+	while (w->asked < 1);
+	w->answered = 1;
+	platform_doorbell();
+	while (w->asked < 2)
+		platform_pause();
+	kernel_wait_until(__builtin_ia32_rdtsc() + tenth);
+	while (platform_clock_ns() < until)
+		platform_wait(until);
+	return 0;
 }
 
 static int trial_clock(void)
@@ -424,6 +455,7 @@ static const struct {
 	{"read_kernel", trial_read_kernel},
 	{"privileged", trial_privileged},
 	{"breakpoint", trial_breakpoint},
+	{"wild_frame", trial_wild_frame},
 	{"crash_twice", trial_crash_twice},
 	{"panic", trial_panic},
 	{"unknown_length", trial_unknown_length},
@@ -432,6 +464,7 @@ static const struct {
 	{"race", trial_race},
 	{"timer", trial_timer},
 	{"timer_earlier", trial_timer_earlier},
+	{"timer_early", trial_timer_early},
 	{"clock", trial_clock},
 	{"rings", trial_rings},
 	{"ring_unmapped", trial_ring_unmapped},

@@ -34,7 +34,7 @@ static char *dump_page(const struct web *web, const char *target)
 		abort();
 	int status = command_run(&chromium, WORDS(CHROMIUM, profile, "--dump-dom", url), WAIT_MS);
 	if (status != 0)
-		ck_abort_msg("chromium: status %d\n%s", status, file_text(chromium.err, NULL));
+		ck_abort_msg("chromium: status %d\n%s", status, file_tail(chromium.err));
 	free(profile);
 	free(url);
 	return file_text(chromium.out, NULL);
@@ -43,7 +43,7 @@ static char *dump_page(const struct web *web, const char *target)
 static void expect_shown(const char *page, const char *text)
 {
 	if (strstr(page, text) == NULL)
-		ck_abort_msg("the page does not show %s:\n%s", text, page);
+		ck_abort_msg("the page does not show %s:\n%.3000s", text, page);
 }
 
 START_TEST(shows_directory)

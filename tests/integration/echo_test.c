@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/lib/client.h"
 #include "tests/lib/clock.h"
@@ -57,6 +57,33 @@ START_TEST(every_byte)
 		(double)load.messages / 16 / load.seconds);
 	expect(load.messages >= load.connections);
 	guest_stop(&monitor, load.port);
+}
+END_TEST
+
+/* Alone, with pauses around the time after which either side goes to sleep: no wake is lost. */
+static void send_lone_messages(const char *poll_us, uint64_t seed)
+{
+	struct random random = {seed};
+	struct command monitor;
+	uint16_t port = guest_serve(&monitor, WORDS("--listen", ANY_PORT, "--poll-us", poll_us), "echo",
+		WORDS(ANY_PORT));
+	int fd = client_connect(port);
+
+	for (uint64_t i = 0; i < 2000; i++) {
+		round_trip(fd, 5, i * 100, 100);
+		usleep((useconds_t)random_below(&random, 400));
+	}
+	client_close(fd);
+	guest_stop(&monitor, port);
+}
+
+START_TEST(lone_messages)
+{
+	uint64_t seed = random_seed();
+
+	send_lone_messages("0", seed);
+	send_lone_messages("50", seed);
+	send_lone_messages("200", seed);
 }
 END_TEST
 
@@ -339,6 +366,7 @@ END_TEST
 static const struct integration_test tests[] = {
 	{&one_message, 30},
 	{&every_byte, 60},
+	{&lone_messages, 60},
 	{&every_size, 30},
 	{&client_closes_after_write, 60},
 	{&guest_closes_after_write, 60},

@@ -238,6 +238,26 @@ START_TEST(port_in_use)
 }
 END_TEST
 
+START_TEST(few_descriptors)
+{
+	static const char *const limits[] = {"ulimit -n 5; exec \"$@\"", "ulimit -n 12; exec \"$@\""};
+	char *echo = guest_path("echo");
+	struct command monitor;
+
+	/* Of the first limit KVM itself is a victim already. */
+	for (unsigned i = engine_is_kvm() ? 1 : 0; i < 2; i++) {
+		expect_equal(command_run(&monitor,
+				     WORDS("sh", "-c", limits[i], "sh", monitor_path(), "run", "--engine",
+					     engine, echo),
+				     WAIT_MS),
+			2);
+		command_expect_error(&monitor, "(ulimit -n)");
+		expect_nothing_left();
+	}
+	free(echo);
+}
+END_TEST
+
 /* 192.0.2.0/24 is for documents: no machine has an address of it. */
 START_TEST(foreign_address)
 {
@@ -318,6 +338,7 @@ static const struct integration_test tests[] = {
 	{&bad_options, 60},
 	{&port_in_use, 30},
 	{&foreign_address, 30},
+	{&few_descriptors, 30},
 	{&kvm_not_permitted, 30},
 	{&kvm_is_something_else, 30},
 	{&kvm_absent, 30},

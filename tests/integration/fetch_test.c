@@ -154,7 +154,7 @@ START_TEST(fetch_answers)
 		fetch(&monitor, server.port, server.port, answers[i].path);
 		if (monitor.status != answers[i].status)
 			ck_abort_msg("%s: status %d\n%s", answers[i].path, monitor.status,
-				file_text(monitor.err, NULL));
+				file_tail(monitor.err));
 		expect_body(&monitor, &answers[i]);
 		if (answers[i].error != NULL)
 			command_expect_error(&monitor, answers[i].error);

@@ -71,7 +71,7 @@ START_TEST(exercise)
 		WAIT_MS);
 	char *out = file_text(monitor.out, NULL);
 	if (status != 0 || strcmp(out, "passed\n") != 0)
-		ck_abort_msg("status %d\n%s%s", status, out, file_text(monitor.err, NULL));
+		ck_abort_msg("status %d\n%s%s", status, out, file_tail(monitor.err));
 	command_expect_error(&monitor, "--mount"); /* what was not granted is logged */
 
 	/* Seen from outside: what was removed is gone, and nothing came out of the mounts. */
@@ -83,6 +83,13 @@ START_TEST(exercise)
 	expect_equal(access(outside, F_OK), 0);
 	char *text = file_text(secret, NULL);
 	ck_assert_str_eq(text, "secret");
+	free(text);
+	free(big);
+	free(out);
+	free(rw);
+	free(ro);
+	free(secret);
+	free(outside);
 }
 END_TEST
 

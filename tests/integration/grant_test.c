@@ -43,7 +43,7 @@ static void expect_granted(const char *const *options, const char *what, const c
 	int result = reach(&monitor, options, what, target);
 
 	if (result != 0)
-		ck_abort_msg("%s %s: %d\n%s", what, target, result, file_text(monitor.err, NULL));
+		ck_abort_msg("%s %s: %d\n%s", what, target, result, file_tail(monitor.err));
 }
 
 START_TEST(listen_grants)

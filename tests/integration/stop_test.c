@@ -1,15 +1,18 @@
 /* Ends that come from outside: signals to the monitor, and its sudden death. Nothing is left. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/client.h"
 #include "tests/lib/clock.h"
 #include "tests/lib/integration.h"
 #include "tests/lib/random.h"
+#include "tests/lib/scratch.h"
 
 #define LISTEN WORDS("--listen", ANY_PORT)
 #define KILLS  20
@@ -81,9 +84,70 @@ START_TEST(signal_at_start)
 		int status = command_stop(&monitor, SIGTERM);
 		if (status != 128 + SIGTERM)
 			ck_abort_msg("round %d: status %d\n%s", i, status,
-				file_text(monitor.err, NULL));
+				file_tail(monitor.err));
 		expect_nothing_left();
 	}
+}
+END_TEST
+
+/* A FIFO that is full and that nobody reads; the descriptor that keeps it open. */
+static int make_stuck(const char *path)
+{
+	static const char bytes[512];
+
+	expect_equal(mkfifo(path, 0600), 0);
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	while (write(fd, bytes, sizeof(bytes)) > 0)
+		;
+	expect_equal(errno, EAGAIN);
+	return fd;
+}
+
+/* The guest provokes a warning, as its target is not granted. SIGTERM counts all the same. */
+START_TEST(stuck_stderr)
+{
+	char *path = scratch_path("stuck"), *relay = guest_path("relay"), address[32];
+	struct command monitor;
+	uint16_t port = free_port();
+	int stuck = make_stuck(path);
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	command_start(&monitor,
+		WORDS("sh", "-c", "stuck=$1; shift; exec \"$@\" 2>\"$stuck\"", "sh", path,
+			monitor_path(), "run", "--engine", engine, "--listen", address, relay, address,
+			"127.0.0.1:9"));
+	free(command_wait_text(&monitor, monitor.out, address, 20000));
+	int fd = client_connect(port);
+	sleep_ms(500); /* the guest, which has a word to say about it too, is stuck by now */
+	client_close(fd);
+	uint64_t start = clock_ms();
+	guest_stop(&monitor, port);
+	expect(clock_ms() - start < 4000);
+	close(stuck);
+	free(relay);
+	free(path);
+}
+END_TEST
+
+/* nohup ignores SIGHUP before it starts the monitor, and that stays so. */
+START_TEST(nohup)
+{
+	char *echo = guest_path("echo"), address[32], byte;
+	struct command monitor;
+	uint16_t port = free_port();
+
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	command_start(&monitor, WORDS("nohup", monitor_path(), "run", "--engine", engine, "--listen",
+					address, echo, address));
+	free(command_wait_text(&monitor, monitor.out, address, 20000));
+	expect_equal(kill(monitor.pid, SIGHUP), 0);
+	sleep_ms(300);
+	int fd = client_connect(port);
+	client_send(fd, "x", 1);
+	client_receive(fd, &byte, 1);
+	client_close(fd);
+	guest_stop(&monitor, port);
+	free(echo);
 }
 END_TEST
 
@@ -137,6 +201,61 @@ START_TEST(kill_at_start)
 }
 END_TEST
 
+/* ---- below a command that forks */
+
+#define WRAPPED WORDS("--wrap", "timeout 300", "--listen", ANY_PORT)
+
+START_TEST(kill_wrapped)
+{
+	static const int kills[] = {SIGKILL, SIGTERM};
+	struct command monitor;
+
+	if (engine_is_kvm())
+		return;
+	for (int i = 0; i < KILLS; i++) {
+		uint16_t port = guest_serve(&monitor, WRAPPED, "echo", WORDS(ANY_PORT));
+		expect_equal(command_stop(&monitor, kills[i % 2]), 128 + kills[i % 2]);
+		expect_no_listener(port);
+		expect_nothing_left();
+	}
+}
+END_TEST
+
+/* Also while the command has not come to the guest yet, or the guest not to its first line. */
+START_TEST(kill_wrapped_at_start)
+{
+	struct random random = {random_seed()};
+	struct command monitor;
+
+	if (engine_is_kvm())
+		return;
+	for (int i = 0; i < 3 * KILLS; i++) {
+		guest_start(&monitor, WRAPPED, "echo", WORDS(ANY_PORT));
+		usleep((useconds_t)random_below(&random, 30000));
+		expect_equal(command_stop(&monitor, SIGKILL), 128 + SIGKILL);
+		expect_nothing_left();
+	}
+}
+END_TEST
+
+/* A command that ends before what it has started. */
+START_TEST(wrapper_ends_first)
+{
+	static const char script[] = "#!/bin/sh\n\"$@\" &\nsleep 0.3\nexit 3\n";
+	char *path = scratch_path("leaver");
+	struct command monitor;
+
+	if (engine_is_kvm())
+		return;
+	file_write(path, script, sizeof(script) - 1);
+	expect_equal(chmod(path, 0700), 0);
+	expect_equal(
+		guest_run(&monitor, WORDS("--wrap", path), "outcome", WORDS("sleep"), 15000), 3);
+	expect_nothing_left();
+	free(path);
+}
+END_TEST
+
 /* ---- the guest's process dies */
 
 /* The only child of a process; 0: none. */
@@ -181,6 +300,11 @@ static const struct integration_test tests[] = {
 	{&signal_at_start, 60},
 	{&kill_at_work, 60},
 	{&kill_at_start, 60},
+	{&stuck_stderr, 30},
+	{&nohup, 30},
+	{&kill_wrapped, 60},
+	{&kill_wrapped_at_start, 60},
+	{&wrapper_ends_first, 30},
 	{&kill_guest, 30},
 };
 

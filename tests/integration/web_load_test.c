@@ -30,7 +30,7 @@ static void curl_to(const struct web *web, const char *target, const char *outpu
 	char *url = url_of(web, target);
 
 	if (command_run(&curl, WORDS(CURL, "--output", output, url), 60000) != 0)
-		ck_abort_msg("curl %s: %s", url, file_text(curl.err, NULL));
+		ck_abort_msg("curl %s: %s", url, file_tail(curl.err));
 	free(url);
 }
 
@@ -120,10 +120,10 @@ START_TEST(thousand_files)
 	write_config(&web, config, copies);
 	uint64_t start = clock_ns();
 	if (command_run(&curl, WORDS(CURL, "--config", config), 60000) != 0)
-		ck_abort_msg("curl: %s", file_text(curl.err, NULL));
+		ck_abort_msg("curl: %s", file_tail(curl.err));
 	printf("%d files in %.2f s\n", FILES, (double)(clock_ns() - start) / 1e9);
 	if (command_run(&diff, WORDS("diff", "-r", root, copies), 60000) != 0)
-		ck_abort_msg("they differ: %s", file_text(diff.out, NULL));
+		ck_abort_msg("they differ: %s", file_tail(diff.out));
 	web_stop(&web);
 }
 END_TEST
@@ -171,7 +171,7 @@ START_TEST(two_hundred_curls)
 	for (unsigned i = 0; i < CURLS; i++) {
 		if (command_wait(&curls[i], 60000) != 0)
 			ck_abort_msg("curl %u: status %d, %s", i, curls[i].status,
-				file_text(curls[i].err, NULL));
+				file_tail(curls[i].err));
 		expect_same_file(curls[i].out, file);
 		unlink(curls[i].out);
 	}

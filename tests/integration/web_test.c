@@ -124,6 +124,16 @@ START_TEST(directory_redirect)
 	expect(http_field(&reply, "Location", where, sizeof(where)));
 	expect(strcmp(where + strlen(where) - 10, "/sub/deep/") == 0);
 	http_reply_free(&reply);
+
+	char target[2048] = "/sub/deep?", whole[2048] = "/sub/deep/?";
+	memset(target + 10, 'q', 1500); /* a query of any length goes with it */
+	memset(whole + 11, 'q', 1500);
+	http_get(web.port, target, "", &reply);
+	expect_equal(reply.status, 301);
+	char seen[2048] = "";
+	expect(http_field(&reply, "Location", seen, sizeof(seen)));
+	ck_assert_str_eq(seen, whole);
+	http_reply_free(&reply);
 	web_stop(&web);
 }
 END_TEST
@@ -305,7 +315,7 @@ END_TEST
 
 START_TEST(head)
 {
-	static const char request[] = "HEAD /letters.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+	static const char request[] = "HEAD /letters.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=3-5\r\n\r\n"
 				      "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
 				      "HEAD /absent HTTP/1.1\r\nHost: x\r\n\r\n" GET("/letters.txt");
 	static const int statuses[] = {200, 200, 404, 200};
@@ -450,7 +460,18 @@ START_TEST(rude_clients)
 }
 END_TEST
 
+/* An empty directory is the top, which is not granted here. */
+START_TEST(empty_root)
+{
+	struct command monitor;
+
+	expect_equal(guest_run(&monitor, NO_WORDS, "web", WORDS(""), 20000), 1);
+	command_expect_error(&monitor, "web: cannot serve / (EACCES): give it with --mount HOSTDIR:/");
+}
+END_TEST
+
 static const struct integration_test tests[] = {
+	{&empty_root, 30},
 	{&every_name, 30},
 	{&directory_page, 30},
 	{&directory_redirect, 30},

@@ -17,7 +17,8 @@
 
 #define STOP_MS 15000 /* the monitor itself gives what is under way 5 s */
 #define LEFT_MS 5000
-#define SIGNALS 64
+#define SIGNALS  64
+#define TAIL_LEN 3000 /* bytes; Check fails to pass on messages that are much longer */
 
 static const sigset_t *all_signals(void)
 {
@@ -149,6 +150,16 @@ char *file_text(const char *path, size_t *ret_len)
 	return text;
 }
 
+char *file_tail(const char *path)
+{
+	size_t len;
+	char *text = file_text(path, &len);
+
+	if (len > TAIL_LEN)
+		memmove(text, text + len - TAIL_LEN, TAIL_LEN + 1);
+	return text;
+}
+
 char *command_wait_text(struct command *command, const char *path, const char *text, int timeout_ms)
 {
 	uint64_t until = clock_ms() + (uint64_t)timeout_ms;
@@ -165,7 +176,7 @@ char *command_wait_text(struct command *command, const char *path, const char *t
 		free(all);
 		if (ended || clock_ms() > until)
 			ck_abort_msg("%s: '%s' does not come; status %d, stderr:\n%s", path, text,
-				command->status, file_text(command->err, NULL));
+				command->status, file_tail(command->err));
 		sleep_ms(1);
 	}
 }
@@ -175,7 +186,7 @@ void command_expect_error(const struct command *command, const char *text)
 	char *all = file_text(command->err, NULL);
 
 	if (strstr(all, text) == NULL)
-		ck_abort_msg("stderr does not say '%s':\n%s", text, all);
+		ck_abort_msg("stderr does not say '%s':\n%s", text, file_tail(command->err));
 	free(all);
 }
 

@@ -30,6 +30,8 @@ int command_run(struct command *ret_command, const char *const *argv, int timeou
 
 /* A whole file as a string, to be freed; *ret_len (may be NULL) without the 0 byte at its end. */
 char *file_text(const char *path, size_t *ret_len);
+/* The end of a file, short enough for a test's message. To be freed. */
+char *file_tail(const char *path);
 /* Waits until the file has this text in it, then gives what stands behind it, to be freed. */
 char *command_wait_text(struct command *command, const char *path, const char *text, int timeout_ms);
 /* Fails the test, showing all of stderr, unless stderr has this text in it. */

@@ -20,6 +20,7 @@
 #define STATUS_SKIP 77
 #define WORDS_MAX   64
 #define START_MS    20000
+#define REAP_MS     5000
 
 const char *engine = "kvm";
 
@@ -40,13 +41,6 @@ unsigned scale(unsigned quick, unsigned full)
 static void become_reaper(void)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-}
-
-/* Check has killed the test's group; what is left has made a group of its own. */
-static void reap_all(void)
-{
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
 }
 
 /* Why KVM cannot be used here; NULL: it can. */
@@ -116,6 +110,42 @@ static Suite *make_suite(const struct integration_suite *suite)
 	return made;
 }
 
+/* The process that runs the tests. */
+static pid_t runner;
+
+static void pass_on(int signal)
+{
+	kill(runner, signal);
+}
+
+/* Check has killed the test's group, and the kernel what has made a group of its own. */
+static void reap_orphans(void)
+{
+	uint64_t until = clock_ms() + REAP_MS;
+
+	while (clock_ms() < until && (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD))
+		sleep_ms(1);
+}
+
+/* In a process of their own, so that a signal that ends them leaves one that cleans up. */
+static int run_apart(const struct integration_suite *suite)
+{
+	const struct sigaction action = {.sa_handler = pass_on};
+	int status;
+
+	runner = fork();
+	if (runner < 0)
+		return EXIT_FAILURE;
+	if (runner == 0)
+		_exit(suite_run(make_suite(suite)));
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	while (waitpid(runner, &status, 0) < 0 && errno == EINTR)
+		;
+	reap_orphans();
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 int integration_main(const struct integration_suite *suite, int argc, char **argv)
 {
 	/* Tests that fail lose what is not written yet. */
@@ -130,8 +160,7 @@ int integration_main(const struct integration_suite *suite, int argc, char **arg
 		return EXIT_FAILURE;
 	}
 	become_reaper();
-	status = suite_run(make_suite(suite));
-	reap_all();
+	status = run_apart(suite);
 	if (status != 0)
 		scratch_show_errors();
 	scratch_remove();

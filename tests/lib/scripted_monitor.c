@@ -34,7 +34,7 @@ static struct {
 	uint64_t next_ring; /* arena offset */
 	uint64_t now;
 	bool rung;
-	unsigned doorbells;
+	unsigned doorbells, rings_refused;
 	unsigned char body[FRAME_LEN_MAX];
 } monitor;
 
@@ -320,7 +320,16 @@ unsigned char *platform_arena(void)
 
 unsigned char *platform_ring(uint64_t offset, uint64_t capacity)
 {
+	if (monitor.rings_refused) {
+		monitor.rings_refused--;
+		return NULL;
+	}
 	return map_ring(PIPE_GUEST, offset, capacity);
+}
+
+void script_refuse_rings(unsigned count)
+{
+	monitor.rings_refused = count;
 }
 
 uint64_t platform_clock_ns(void)

@@ -69,6 +69,8 @@ void script_opened(struct script_stream *stream, const struct frame *open,
 void script_write(struct script_stream *stream, const void *bytes, size_t len);
 struct script_stream *script_stream_by_id(uint64_t id);
 struct script_stream *script_control(void);
+/* The next rings that the guest maps cannot be mapped. */
+void script_refuse_rings(unsigned count);
 /* Doorbells that the guest rang so far. */
 unsigned script_doorbells(void);
 

@@ -245,6 +245,38 @@ START_TEST(streams_are_asked_for_at_once)
 }
 END_TEST
 
+static unsigned streams_closed;
+
+static bool count_closed(
+	struct script_stream *control, const struct frame *frame, const unsigned char *body)
+{
+	(void)control, (void)body;
+	streams_closed += frame->type == CONTROL_CLOSE_STREAM;
+	return false; /* and checked there that the stream exists */
+}
+
+static int fail_to_map(void)
+{
+	struct stream *stream;
+
+	script_refuse_rings(2);
+	script_check(control_new_stream(4096, 4096, &stream, FOREVER) == -ENOMEM);
+	fiber_sleep(in_milliseconds(1));
+	script_check(streams_closed == 1);
+	script_check(control_new_stream(4096, 4096, &stream, FOREVER) == 0);
+	stream_close(stream);
+	fiber_sleep(in_milliseconds(1));
+	script_check(streams_closed == 2);
+	return 0;
+}
+
+START_TEST(stream_that_cannot_be_mapped_is_given_back)
+{
+	expect_equal(
+		run_script((struct script){.program = fail_to_map, .control = count_closed}), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("guest_control");
@@ -258,6 +290,7 @@ int main(void)
 	tcase_add_test(tcase, refused_stream_is_an_error);
 	tcase_add_test(tcase, unknown_message_is_answered);
 	tcase_add_test(tcase, streams_are_asked_for_at_once);
+	tcase_add_test(tcase, stream_that_cannot_be_mapped_is_given_back);
 	tcase_set_timeout(tcase, 20);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

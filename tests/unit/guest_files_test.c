@@ -16,6 +16,7 @@ static struct frame kept[64];
 static uint64_t kept_offset[64];
 static unsigned kept_count, closes;
 static struct script_stream *fs_stream;
+static unsigned others; /* bit N: "/otherN" was asked for */
 
 static void answer_fs_open(struct script_stream *stream, const struct frame *frame)
 {
@@ -35,6 +36,8 @@ static void open_mount(
 			     frame->length - FRAME_HEADER_LEN) == 0);
 	script_check(
 		wire_decode(&fs_mount_message, &mount, open.payload.data, open.payload.len) == 0);
+	if (mount.path.len == 7 && memcmp(mount.path.data, "/other", 6) == 0)
+		others |= 1u << (((const char *)mount.path.data)[6] - '0');
 	if (mount.path.len >= 4 && memcmp(mount.path.data, "/srv", 4) == 0 && mount.path.len != 5)
 		script_opened(stream, frame, &fs_mounted_message, &mounted);
 	else
@@ -184,6 +187,34 @@ START_TEST(mounts_bound_what_there_is)
 }
 END_TEST
 
+static void stat_other(void *argument)
+{
+	struct fs_attributes attributes;
+	char path[] = "/otherN/file";
+
+	path[6] = (char)('0' + *(int *)argument);
+	script_check(path_stat(path, &attributes, FOREVER) == -EACCES);
+}
+
+static int ask_for_others(void)
+{
+	static int number[8];
+
+	for (int i = 0; i < 8; i++) {
+		number[i] = i;
+		script_check(fiber_spawn(stat_other, &number[i]) == 0);
+	}
+	fiber_sleep(in_milliseconds(100));
+	script_check(others == 0xff);
+	return 0;
+}
+
+START_TEST(each_fiber_asks_for_what_it_named)
+{
+	expect_equal(run_script(file_script(ask_for_others)), 0);
+}
+END_TEST
+
 static bool end_files(void)
 {
 	if (!kept_count)
@@ -225,6 +256,7 @@ int main(void)
 	tcase_add_test(tcase, requests_are_answered_in_any_order);
 	tcase_add_test(tcase, late_answers_are_discarded);
 	tcase_add_test(tcase, mounts_bound_what_there_is);
+	tcase_add_test(tcase, each_fiber_asks_for_what_it_named);
 	tcase_add_test(tcase, lost_stream_is_an_error_and_then_made_anew);
 	tcase_set_timeout(tcase, 20);
 	suite_add_tcase(suite, tcase);

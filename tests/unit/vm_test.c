@@ -57,6 +57,7 @@ static const struct {
 	{"read_kernel", NULL, 134, NULL, "page fault", "read from protected address 0x100000"},
 	{"privileged", NULL, 134, NULL, "general protection fault", "backtrace: 0x4"},
 	{"breakpoint", NULL, 134, NULL, "breakpoint", "0x0000000000003039"},
+	{"wild_frame", NULL, 134, NULL, "0xfffffffffffffff0", "backtrace: 0x4"},
 	{"crash_twice", NULL, 134, NULL, "kernel panicked: exception 14", "at CPL 3, cr2"},
 	{"panic", NULL, 134, NULL, "kernel panicked: exception 13", NULL},
 	{"timer", NULL, 0, NULL, NULL, NULL},
@@ -300,6 +301,24 @@ START_TEST(earlier_deadline_is_kept)
 }
 END_TEST
 
+START_TEST(timer_that_fires_early_is_armed_again)
+{
+	struct machine machine;
+
+	start(&machine, "timer_early");
+	ck_assert(machine_doorbell(&machine, TIMEOUT_MS));
+	struct trial_words *w = words(&machine);
+	w->asked = 1;
+	machine_interrupt(&machine);
+	ck_assert(machine_doorbell(&machine, TIMEOUT_MS));
+	machine_interrupt(&machine); /* pending: the guest does not wait before it sees the word */
+	w->asked = 2;
+	ck_assert_int_eq(machine_wait(&machine, TIMEOUT_MS), 0);
+	machine_stop(&machine);
+	machine_free(&machine);
+}
+END_TEST
+
 START_TEST(wall_clock_is_right)
 {
 	struct machine machine;
@@ -372,6 +391,7 @@ static void add(TCase *tcase)
 	tcase_add_test(tcase, least_memory_is_enough);
 	tcase_add_test(tcase, no_wake_is_lost);
 	tcase_add_test(tcase, earlier_deadline_is_kept);
+	tcase_add_test(tcase, timer_that_fires_early_is_armed_again);
 	tcase_add_test(tcase, wall_clock_is_right);
 	tcase_add_test(tcase, rings_are_mapped_twice);
 }
