@@ -4,9 +4,13 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/log.h"
+
+#define PATIENCE_TRIES 15
+#define PATIENCE_NS    20000000 /* between two tries */
 
 static socklen_t to_sockaddr(
 	const struct tcp_endpoint *endpoint, struct sockaddr_storage *ret_address)
@@ -48,6 +52,21 @@ static int try_bind(const struct tcp_endpoint *endpoint)
 	return error;
 }
 
+/*
+ * A monitor that ended just now may hold its port for a moment longer: the kernel lets go of an
+ * io_uring's accept after the process is gone.
+ */
+static int bind_patiently(const struct tcp_endpoint *endpoint)
+{
+	int error = try_bind(endpoint);
+
+	for (int tries = 0; error == -EADDRINUSE && tries < PATIENCE_TRIES; tries++) {
+		nanosleep(&(struct timespec){.tv_nsec = PATIENCE_NS}, NULL);
+		error = try_bind(endpoint);
+	}
+	return error;
+}
+
 struct bind_failure {
 	int error;
 	const char *cause; /* follows "port N of ADDR" */
@@ -77,7 +96,7 @@ int grants_probe_listen(const struct grants *grants, char *ret_error, size_t err
 {
 	for (size_t i = 0; i < grants->listen_count; i++) {
 		const struct grant_endpoint *grant = &grants->listen[i];
-		int error = try_bind(&grant->endpoint);
+		int error = bind_patiently(&grant->endpoint);
 		if (error == 0)
 			continue;
 		const struct bind_failure *row = find_bind_failure(-error);

@@ -22,6 +22,7 @@
 #define ARENA_SLOTS           BELL_SLOTS
 #define CONTROL_RING_CAPACITY 65536u /* bytes, each way */
 #define DRAIN_MS              5000u  /* for what a guest wrote before it ended */
+#define DESCRIPTORS_MIN       64     /* libevent without any ends the process in its own way */
 #define SIGNAL_STATUS         128    /* plus the signal: a shell's habit */
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -35,6 +36,7 @@ struct run {
 	struct choice choice;
 	char **mounts; /* "ro:/dir", one for each of config->grants.mount */
 	char **wrap;   /* config->wrap and choice.path; NULL: none */
+	char *wrapped_path; /* the image for wrap, when its name alone would not do; or NULL */
 	struct arena *arena;
 	struct arena_ring control_ring[2];
 	int doorbell_fd, interrupt_fd;
@@ -62,14 +64,17 @@ static int cannot(struct run *run, int error, const char *what, const char *reme
 /* ---- preparing: nothing of this runs yet */
 
 /* A connection is a descriptor; the usual soft limit of 1,024 is there for users of select. */
-static void raise_descriptor_limit(void)
+static int raise_descriptor_limit(struct run *run)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return 0;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max >= DESCRIPTORS_MIN)
+		return 0;
+	return cannot(run, EMFILE, "start", "raise the limit on open files to 64 or more (ulimit -n)");
 }
 
 static void set_signals(void)
@@ -113,7 +118,11 @@ static int make_wrap(struct run *run)
 	if (run->wrap == NULL)
 		return cannot(run, ENOMEM, "keep the command of --wrap", "free some memory");
 	memcpy(run->wrap, word, count * sizeof(*word));
-	run->wrap[count] = run->choice.path;
+	/* The command would look for a name without a slash in $PATH. */
+	if (strchr(run->choice.path, '/') == NULL &&
+		asprintf(&run->wrapped_path, "./%s", run->choice.path) < 0)
+		return cannot(run, ENOMEM, "keep the command of --wrap", "free some memory");
+	run->wrap[count] = run->wrapped_path != NULL ? run->wrapped_path : run->choice.path;
 	return 0;
 }
 
@@ -368,6 +377,7 @@ static void clean_up(struct run *run)
 		free(run->mounts[i]);
 	free(run->mounts);
 	free(run->wrap);
+	free(run->wrapped_path);
 	choice_free(&run->choice);
 }
 
@@ -383,9 +393,10 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 		.end_fd = -1,
 	};
 
-	raise_descriptor_limit();
 	set_signals();
-	int error = prepare(&run);
+	int error = raise_descriptor_limit(&run);
+	if (!error)
+		error = prepare(&run);
 	if (!error)
 		error = start_log(&run);
 	if (!error)

@@ -54,7 +54,7 @@ static void *thread_main(void *argument)
 static void job_returned(struct loop_message *message)
 {
 	struct worker_job *job = io_container(message, struct worker_job, message);
-	loop_workers(job->loop)->in_flight--;
+	job->pool->in_flight--;
 	job->done(job);
 }
 
@@ -113,6 +113,7 @@ void worker_submit(struct worker_pool *pool, struct loop *loop, struct worker_jo
 	stats.worker_jobs++;
 	pool->in_flight++;
 	job->loop = loop;
+	job->pool = pool;
 	job->message.run = job_returned;
 	job->next = NULL;
 	pthread_mutex_lock(&pool->lock);

@@ -13,7 +13,8 @@ struct worker_pool;
 struct worker_job {
 	void (*work)(struct worker_job *job); /* on a worker thread; touches nothing but the job's object */
 	void (*done)(struct worker_job *job); /* afterwards on the I/O thread */
-	struct loop *loop;                    /* set by worker_submit */
+	struct loop *loop;                    /* set by worker_submit, as the two below */
+	struct worker_pool *pool;
 	struct loop_message message;          /* the way back */
 	struct worker_job *next;
 };

@@ -128,8 +128,10 @@ START_TEST(echo_latency)
 			guest[i] / 1000);
 	}
 	double ratio = median_of(guest, rounds) / median_of(native, rounds);
-	printf("64 B, 1 connection, p50: native %.1f us, guest %.1f us, ratio %.2f (at most %.1f)\n",
-		median_of(native, rounds) / 1000, median_of(guest, rounds) / 1000, ratio, RATIO_MOST);
+	printf("64 B, 1 connection, p50: native %.1f us, guest %.1f us, ratio %.2f (at most "
+	       "%.1f)\n",
+		median_of(native, rounds) / 1000, median_of(guest, rounds) / 1000, ratio,
+		RATIO_MOST);
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 	client_close(guest_fd);

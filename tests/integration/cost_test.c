@@ -32,8 +32,8 @@ static unsigned long ticks_of(pid_t pid)
 	/* The name is in brackets and may hold anything; fields 14 and 15 count from behind it. */
 	char *behind = strrchr(line, ')');
 	expect(behind != NULL);
-	expect_equal(sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			     &system),
+	expect_equal(sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			     &user, &system),
 		2);
 	return user + system;
 }
@@ -144,8 +144,8 @@ START_TEST(wakes_per_mib)
 	double mib = (double)load.messages / 16;
 	printf("%.0f MiB each way: %.2f doorbells, %.2f interrupts, %.2f io_uring_enter for each "
 	       "MiB relayed\n",
-		mib, counter(&monitor, "doorbells_per_mib"), counter(&monitor, "interrupts_per_mib"),
-		counter(&monitor, "io_enters_per_mib"));
+		mib, counter(&monitor, "doorbells_per_mib"),
+		counter(&monitor, "interrupts_per_mib"), counter(&monitor, "io_enters_per_mib"));
 	/* What was counted is what was sent. */
 	expect_equal(counter(&monitor, "bytes_to_guest"), load.messages * load.message_len);
 	expect_equal(counter(&monitor, "bytes_to_host"), load.messages * load.message_len);

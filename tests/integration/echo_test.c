@@ -65,8 +65,8 @@ static void send_lone_messages(const char *poll_us, uint64_t seed)
 {
 	struct random random = {seed};
 	struct command monitor;
-	uint16_t port = guest_serve(&monitor, WORDS("--listen", ANY_PORT, "--poll-us", poll_us), "echo",
-		WORDS(ANY_PORT));
+	uint16_t port = guest_serve(&monitor, WORDS("--listen", ANY_PORT, "--poll-us", poll_us),
+		"echo", WORDS(ANY_PORT));
 	int fd = client_connect(port);
 
 	for (uint64_t i = 0; i < 2000; i++) {
@@ -357,8 +357,7 @@ START_TEST(many_short_connections)
 	uint64_t start = clock_ns();
 
 	in_threads(4, connect_often, &load);
-	printf("%.0f connections/s\n",
-		4.0 * load.each / ((double)(clock_ns() - start) / 1e9));
+	printf("%.0f connections/s\n", 4.0 * load.each / ((double)(clock_ns() - start) / 1e9));
 	guest_stop(&monitor, load.port);
 }
 END_TEST

@@ -29,7 +29,8 @@ static void send_big(int connection)
 
 	client_send(connection, head,
 		(size_t)snprintf(head, sizeof(head),
-			"HTTP/1.1 200 OK\r\nContent-Length: %u\r\nConnection: close\r\n\r\n", BIG_LEN));
+			"HTTP/1.1 200 OK\r\nContent-Length: %u\r\nConnection: close\r\n\r\n",
+			BIG_LEN));
 	client_send_pattern(connection, BIG_KEY, 0, BIG_LEN);
 }
 
@@ -81,9 +82,9 @@ static void send_slowly(int connection)
 static const struct answer {
 	const char *path;
 	void (*send)(int connection);
-	int status;	    /* of the guest */
-	const char *body;   /* that it prints; NULL: the big one */
-	const char *error;  /* on stderr; NULL: nothing */
+	int status;        /* of the guest */
+	const char *body;  /* that it prints; NULL: the big one */
+	const char *error; /* on stderr; NULL: nothing */
 } answers[] = {
 	{"/big", send_big, 0, NULL, NULL},
 	{"/chunked", send_chunked, 0, "", NULL},

@@ -67,8 +67,8 @@ START_TEST(exercise)
 	if (asprintf(&rw, "%s/rw:/rw:rw", scratch_dir()) < 0 ||
 		asprintf(&ro, "%s/ro:/ro", scratch_dir()) < 0)
 		abort();
-	int status = guest_run(&monitor, WORDS("--mount", rw, "--mount", ro), "fs_exercise", NO_WORDS,
-		WAIT_MS);
+	int status = guest_run(
+		&monitor, WORDS("--mount", rw, "--mount", ro), "fs_exercise", NO_WORDS, WAIT_MS);
 	char *out = file_text(monitor.out, NULL);
 	if (status != 0 || strcmp(out, "passed\n") != 0)
 		ck_abort_msg("status %d\n%s%s", status, out, file_tail(monitor.err));

@@ -26,8 +26,8 @@ static int reach(struct command *ret_monitor, const char *const *options, const 
 	return result;
 }
 
-static void expect_denied(const char *const *options, const char *what, const char *target,
-	const char *option)
+static void expect_denied(
+	const char *const *options, const char *what, const char *target, const char *option)
 {
 	struct command monitor;
 	int result = reach(&monitor, options, what, target);
@@ -96,7 +96,8 @@ START_TEST(mount_grants)
 	char *read_only, *writable;
 
 	file_write(file, "x", 1);
-	if (asprintf(&read_only, "%s:/data", root) < 0 || asprintf(&writable, "%s:/data:rw", root) < 0)
+	if (asprintf(&read_only, "%s:/data", root) < 0 ||
+		asprintf(&writable, "%s:/data:rw", root) < 0)
 		abort();
 	expect_denied(NO_WORDS, "read", "/data/file", "--mount");
 	expect_denied(NO_WORDS, "read", file, "--mount");

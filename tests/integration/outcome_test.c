@@ -43,10 +43,10 @@ START_TEST(console)
 {
 	struct command monitor;
 
-	expect_equal(run_outcome(&monitor, WORDS("say", "two words", "", "gr\xc3\xbc\xc3\x9f" "e")), 0);
+	expect_equal(run_outcome(&monitor, WORDS("say", "two words", "", "gr\303\274\303\237e")), 0);
 	expect_out(&monitor, "to stdout\n"
 			     "argument 1: [say]\nargument 2: [two words]\nargument 3: []\n"
-			     "argument 4: [gr\xc3\xbc\xc3\x9f" "e]\n"
+			     "argument 4: [gr\303\274\303\237e]\n"
 			     "FIRST: [unset]\nSECOND: [unset]\nEMPTY: [unset]\nHOME: [unset]\n");
 	char *err = file_text(monitor.err, NULL);
 	ck_assert_str_eq(err, "to stderr\n");

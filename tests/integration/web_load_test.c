@@ -68,8 +68,8 @@ START_TEST(curl_range)
 	char *url = url_of(&web, "/file");
 	curl_to(&web, "/file", copy);
 	expect_equal(truncate(copy, 3333333), 0);
-	expect_equal(command_run(&curl,
-			     WORDS(CURL, "--continue-at", "-", "--output", copy, url), 60000),
+	expect_equal(
+		command_run(&curl, WORDS(CURL, "--continue-at", "-", "--output", copy, url), 60000),
 		0);
 	expect_same_file(copy, file);
 	expect_equal(command_run(&curl, WORDS(CURL, "--range", "7-1000006", url), 60000), 0);
@@ -103,7 +103,8 @@ static void write_config(const struct web *web, const char *path, const char *co
 
 	expect(config != NULL);
 	for (unsigned i = 0; i < FILES; i++)
-		fprintf(config, "url = \"http://127.0.0.1:%u/file%%20%u\"\noutput = \"%s/file %u\"\n",
+		fprintf(config,
+			"url = \"http://127.0.0.1:%u/file%%20%u\"\noutput = \"%s/file %u\"\n",
 			web->port, i, copies, i);
 	expect_equal(fclose(config), 0);
 }

@@ -14,7 +14,7 @@ const char *const hard_names[] = {
 	"plain.txt",
 	"two words.txt",
 	" leading and trailing ",
-	"gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac.html",
+	"gr\303\274\303\237e \xe2\x82\xac.html",
 	"\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e",
 	"single'quote",
 	"double\"quote",
@@ -114,8 +114,9 @@ void web_serve(struct web *ret_web, const char *root)
 	ret_web->root = strdup(root);
 	if (ret_web->root == NULL || asprintf(&mount, "%s:/www", root) < 0)
 		abort();
-	ret_web->port = guest_serve(&ret_web->monitor,
-		WORDS("--listen", ANY_PORT, "--mount", mount), "web", WORDS("--listen", ANY_PORT, "/www"));
+	ret_web->port =
+		guest_serve(&ret_web->monitor, WORDS("--listen", ANY_PORT, "--mount", mount), "web",
+			WORDS("--listen", ANY_PORT, "/www"));
 	free(mount);
 }
 

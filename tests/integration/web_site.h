@@ -7,8 +7,8 @@
 
 #include "tests/lib/command.h"
 
-#define SECRET	    "must not be seen"
-#define LETTERS	    "abcdefghijklmnopqrstuvwxyz"
+#define SECRET      "must not be seen"
+#define LETTERS     "abcdefghijklmnopqrstuvwxyz"
 #define DEEP_TEXT   "deep down"
 #define WEB_MESSAGE "contents of "
 

@@ -133,7 +133,8 @@ void client_expect_error(int fd, int error)
 	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
 		;
 	if (n == 0 || errno != error)
-		ck_abort_msg("instead of %s: %s", strerror(error), n == 0 ? "the end" : strerror(errno));
+		ck_abort_msg(
+			"instead of %s: %s", strerror(error), n == 0 ? "the end" : strerror(errno));
 }
 
 void client_close(int fd)

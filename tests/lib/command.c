@@ -15,8 +15,8 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 
-#define STOP_MS 15000 /* the monitor itself gives what is under way 5 s */
-#define LEFT_MS 5000
+#define STOP_MS  15000 /* the monitor itself gives what is under way 5 s */
+#define LEFT_MS  5000
 #define SIGNALS  64
 #define TAIL_LEN 3000 /* bytes; Check fails to pass on messages that are much longer */
 

@@ -33,7 +33,8 @@ char *file_text(const char *path, size_t *ret_len);
 /* The end of a file, short enough for a test's message. To be freed. */
 char *file_tail(const char *path);
 /* Waits until the file has this text in it, then gives what stands behind it, to be freed. */
-char *command_wait_text(struct command *command, const char *path, const char *text, int timeout_ms);
+char *command_wait_text(
+	struct command *command, const char *path, const char *text, int timeout_ms);
 /* Fails the test, showing all of stderr, unless stderr has this text in it. */
 void command_expect_error(const struct command *command, const char *text);
 

@@ -14,7 +14,7 @@
 struct http_reply {
 	int status;
 	char head[HTTP_HEAD_MAX]; /* status line and fields, ended by a 0 byte */
-	char *body;		  /* ended by a 0 byte behind body_len bytes */
+	char *body;               /* ended by a 0 byte behind body_len bytes */
 	size_t body_len;
 	bool closes; /* the server closes behind this reply */
 };

@@ -38,6 +38,16 @@ unsigned scale(unsigned quick, unsigned full)
 
 /* ---- the frame */
 
+#ifdef __SANITIZE_ADDRESS__
+/* Asked by LeakSanitizer: tests leave their memory to the end of their process. Monitors and
+ * guests, which are programs of their own, are checked. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+	return 1;
+}
+#endif
+
 static void become_reaper(void)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -169,7 +179,8 @@ int integration_main(const struct integration_suite *suite, int argc, char **arg
 
 /* ---- guests */
 
-/* The first of the directory that this program is in and its parents that has this file; NULL: none. */
+/* The first of the directory that this program is in and its parents that has this file; NULL:
+ * none. */
 static char *find_built(const char *name)
 {
 	char directory[PATH_MAX], *path;
@@ -240,8 +251,9 @@ uint16_t guest_serve(struct command *ret_monitor, const char *const *options, co
 
 	guest_start(ret_monitor, options, name, arguments);
 	while (port == 0) {
-		char *where = command_wait_text(ret_monitor, ret_monitor->out, "127.0.0.1:", START_MS);
-				/* A number that nothing follows may not be all of it. */
+		char *where =
+			command_wait_text(ret_monitor, ret_monitor->out, "127.0.0.1:", START_MS);
+		/* A number that nothing follows may not be all of it. */
 		if (where[strspn(where, "0123456789")] != '\0')
 			port = strtol(where, NULL, 10);
 		free(where);

@@ -20,7 +20,7 @@
 
 struct integration_test {
 	const TTest *const *test; /* what START_TEST defines */
-	int seconds;		  /* the longest it may take */
+	int seconds;              /* the longest it may take */
 };
 
 struct integration_suite {

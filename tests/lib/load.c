@@ -22,9 +22,9 @@ struct connection {
 	int fd;
 	uint64_t key;
 	uint64_t sent, received; /* bytes, since the start */
-	uint64_t message_end;	 /* position behind the message under way */
-	unsigned messages;	 /* that came back */
-	bool finished;		 /* nothing more is sent */
+	uint64_t message_end;    /* position behind the message under way */
+	unsigned messages;       /* that came back */
+	bool finished;           /* nothing more is sent */
 	bool over;
 };
 

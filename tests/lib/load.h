@@ -11,10 +11,10 @@
 struct echo_load {
 	uint16_t port; /* on 127.0.0.1 */
 	unsigned connections;
-	size_t message_len; /* bytes; a connection sends the next when the last came back whole */
+	size_t message_len;   /* bytes; a connection sends the next when the last came back whole */
 	unsigned duration_ms; /* then what is under way is waited for; 0: 'each' counts */
-	unsigned each;	      /* messages of one connection */
-	uint64_t seed;	      /* of the bytes */
+	unsigned each;        /* messages of one connection */
+	uint64_t seed;        /* of the bytes */
 
 	uint64_t messages; /* that came back */
 	double seconds;

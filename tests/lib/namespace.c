@@ -26,7 +26,7 @@ bool namespace_enter(int kinds)
 	gid_t group = getgid();
 
 	if (unshare(CLONE_NEWUSER | kinds) < 0) {
-		printf("not tested: user namespaces are not allowed here\n");
+		printf("not tested: no user namespace can be had: %s\n", strerror(errno));
 		return false;
 	}
 	/* Any user but 0: execve then drops every capability. */

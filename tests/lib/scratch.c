@@ -15,7 +15,7 @@
 #include "tests/lib/suite.h"
 
 #define PIECE    (256u << 10) /* bytes */
-#define TAIL_LEN 3000	      /* bytes of a file that are shown */
+#define TAIL_LEN 3000         /* bytes of a file that are shown */
 
 static char directory[96];
 

@@ -12,7 +12,8 @@
 /* Once, before tests are forked off. 0 or a negative errno. */
 int scratch_create(void);
 void scratch_remove(void);
-/* Writes the ends of all "*.err" files in it to stderr: what commands said in a test that failed. */
+/* Writes the ends of all "*.err" files in it to stderr: what commands said in a test that failed.
+ */
 void scratch_show_errors(void);
 const char *scratch_dir(void);
 

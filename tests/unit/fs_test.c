@@ -134,24 +134,28 @@ START_TEST(writes)
 }
 END_TEST
 
+/* Bytes of the largest file; far above what Check writes of its results, which go to a file too. */
+#define CUT_OFF (1u << 20)
+
 /* The file system takes a part and then no more: the part is told, and then the errno. */
 START_TEST(a_write_that_is_cut_off)
 {
 	uint32_t handle = fs_guest_handle(&fs, "new", FS_OPEN_WRITE | FS_OPEN_CREATE);
-	struct fs_write write = {.handle = handle, .data = {(unsigned char[2000]){0}, 2000}};
+	struct fs_write write = {.handle = handle,
+		.offset = CUT_OFF - 1500,
+		.data = {(unsigned char[2000]){0}, 2000}};
 	struct fs_written written;
 	struct rlimit before, small;
 
 	signal(SIGXFSZ, SIG_IGN);
 	expect_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small = before;
-	small.rlim_cur = 1500;
+	small.rlim_cur = CUT_OFF;
 	expect_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	expect_equal(fs_guest_call(&fs, FS_WRITE, &write, &written), 0);
 	expect_equal(written.length, 1500);
-	expect_equal(fs_guest_write(&fs, handle, 1500, "x", 1), EFBIG);
-	expect_equal(fs_guest_write(&fs, handle, 1499, "x", 1), 0);
-	/* Check writes its results to a file, too. */
+	expect_equal(fs_guest_write(&fs, handle, CUT_OFF, "x", 1), EFBIG);
+	expect_equal(fs_guest_write(&fs, handle, CUT_OFF - 1, "x", 1), 0);
 	expect_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 END_TEST
