@@ -34,11 +34,6 @@ void loop_post(struct loop *to, struct loop_message *message)
 	pthread_mutex_unlock(&to->lock);
 }
 
-struct worker_pool *loop_workers(struct loop *of)
-{
-	return of->pool;
-}
-
 static void run_one(void)
 {
 	pthread_mutex_lock(&loop.lock);
@@ -176,6 +171,25 @@ START_TEST(done_may_submit_again)
 }
 END_TEST
 
+/* Of two pools on one loop each counts its own jobs. */
+START_TEST(a_job_returns_to_its_pool)
+{
+	struct worker_pool *first;
+
+	begin(1);
+	first = loop.pool;
+	expect_equal(worker_pool_create(&loop.pool, 1), 0);
+	submit(0, -1);
+	expect_equal(worker_in_flight(first), 0);
+	expect_equal(worker_in_flight(loop.pool), 1);
+	run_one();
+	expect_equal(worker_in_flight(first), 0);
+	expect_equal(worker_in_flight(loop.pool), 0);
+	worker_pool_destroy(loop.pool);
+	worker_pool_destroy(first);
+}
+END_TEST
+
 START_TEST(a_pool_without_work_ends)
 {
 	begin(4);
@@ -192,6 +206,7 @@ int main(void)
 	tcase_add_test(pool, one_thread_works_in_order);
 	tcase_add_test(pool, a_job_that_blocks_holds_up_one_thread);
 	tcase_add_test(pool, done_may_submit_again);
+	tcase_add_test(pool, a_job_returns_to_its_pool);
 	tcase_add_test(pool, a_pool_without_work_ends);
 	suite_add_tcase(suite, pool);
 	return suite_run(suite);
