@@ -132,16 +132,21 @@ START_TEST(nobody_waits_for_a_stuck_reader)
 		log_line(LOG_WARNING, "line");
 	expect(clock_ms() - start < LIMIT_MS);
 
-	/* The reader comes back. The next line tells what was lost, and all are accounted for. */
+	/* The reader comes back. The next line tells what was lost, and all are accounted for; of the
+	 * first that are tried some may be lost themselves, as long as the queue is full. */
+	unsigned backs = 0;
 	while (strstr(text, "back") == NULL) {
 		read_more();
 		expect(clock_ms() - start < 10 * LIMIT_MS);
-		if (count_text("line\n") > 0)
+		if (count_text("line\n") > 0) {
 			log_line(LOG_WARNING, "back");
+			backs++;
+		}
 		sleep_ms(1);
 	}
 	expect(count_left_out() > 0);
-	expect_equal(count_text("line\n") + count_left_out(), MANY);
+	unsigned accounted = count_text("line\n") + count_left_out();
+	expect(accounted >= MANY && accounted < MANY + backs);
 	log_stop();
 }
 END_TEST
