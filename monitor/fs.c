@@ -195,7 +195,7 @@ static int find_mount(const struct stream *stream, struct wire_bytes payload,
 	const struct grant_mount **ret_mount)
 {
 	const struct grants *grants = &loop_config(stream->loop)->config->grants;
-	char what[64 + FS_PATH_MAX];
+	char value[32 + FS_PATH_MAX], what[32 + FS_PATH_MAX];
 	struct fs_mount message;
 
 	if (wire_decode(&fs_mount_message, &message, payload.data, payload.len) < 0)
@@ -203,9 +203,11 @@ static int find_mount(const struct stream *stream, struct wire_bytes payload,
 	*ret_mount = grants_mount(grants, message.path.data, message.path.len);
 	if (*ret_mount != NULL)
 		return 0;
-	snprintf(what, sizeof(what), "directory %.*s", (int)message.path.len,
-		(const char *)message.path.data);
-	grants_refused("--mount", what);
+	int len = (int)message.path.len;
+	const char *path = message.path.data;
+	snprintf(what, sizeof(what), "directory %.*s", len, path);
+	snprintf(value, sizeof(value), "HOSTDIR:%.*s", len, path);
+	grants_refused(what, "--mount", len > 0 && path[0] == '/' ? value : NULL);
 	return -EACCES;
 }
 

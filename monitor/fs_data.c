@@ -80,10 +80,10 @@ static void write_done(struct io_op *op, int result)
 int fs_write_start(struct fs_request *request)
 {
 	const struct fs_write *write = &request->body.write;
+	int result = fs_may_change(request);
 
-	if (!request->fs->mount->writable)
-		return -EROFS;
-	int result = fs_request_use_as(request, write->handle, false);
+	if (result == 0)
+		result = fs_request_use_as(request, write->handle, false);
 	if (result < 0)
 		return result;
 	if (fs_request_kind(request) != FS_HANDLE_APPEND) {

@@ -2,12 +2,20 @@
 #include "monitor/fs_stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
-/* A request to change something under the mount: 0 or -EROFS. */
-static int may_change(const struct fs_request *request)
+int fs_may_change(const struct fs_request *request)
 {
-	return request->fs->mount->writable ? 0 : -EROFS;
+	const struct grant_mount *mount = request->fs->mount;
+	char value[2 * FS_PATH_MAX], what[32 + FS_PATH_MAX];
+
+	if (mount->writable)
+		return 0;
+	snprintf(what, sizeof(what), "a change in directory %s", mount->guest_path);
+	snprintf(value, sizeof(value), "%s:%s:rw", mount->host_path, mount->guest_path);
+	grants_refused(what, "--mount", value);
+	return -EROFS;
 }
 
 /* ---- open */
@@ -60,7 +68,7 @@ int fs_open_start(struct fs_request *request)
 	int result = fs_path_flags_check(open->flags);
 
 	if (result == 0 && fs_path_flags_modify(open->flags))
-		result = may_change(request);
+		result = fs_may_change(request);
 	if (result == 0)
 		result = fs_request_use(request, 0, open->directory, true);
 	if (result == 0)
@@ -118,7 +126,7 @@ int fs_stat_start(struct fs_request *request)
 
 int fs_mkdir_start(struct fs_request *request)
 {
-	int result = may_change(request);
+	int result = fs_may_change(request);
 
 	if (result == 0)
 		result = fs_request_use(request, 0, request->body.mkdir.directory, true);
@@ -132,7 +140,7 @@ int fs_mkdir_work(struct fs_request *request)
 
 int fs_unlink_start(struct fs_request *request)
 {
-	int result = may_change(request);
+	int result = fs_may_change(request);
 
 	if (result == 0 && (request->body.unlink.flags & ~(uint32_t)FS_UNLINK_DIRECTORY) != 0)
 		result = -EINVAL;
@@ -150,7 +158,7 @@ int fs_unlink_work(struct fs_request *request)
 
 int fs_rename_start(struct fs_request *request)
 {
-	int result = may_change(request);
+	int result = fs_may_change(request);
 
 	if (result == 0)
 		result = fs_request_use(request, 0, request->body.rename.from_directory, true);

@@ -193,6 +193,8 @@ void fs_close_fd(struct fs_stream *fs, int fd);
 void fs_reply_send(struct fs_stream *fs);
 
 /* fs_name.c */
+/* May the guest change something under the mount? 0, or -EROFS with a line in the log. */
+int fs_may_change(const struct fs_request *request);
 int fs_open_start(struct fs_request *request);
 int fs_open_work(struct fs_request *request);
 int fs_open_finish(struct fs_request *request);

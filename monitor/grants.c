@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "monitor/log.h"
-#include "monitor/stats.h"
 
 /* Where the sentence about a bad value goes, and which option it is about. */
 struct complaint {
@@ -406,8 +405,14 @@ const struct grant_mount *grants_mount(
 	return NULL;
 }
 
-void grants_refused(const char *option, const char *what)
+bool grants_could_connect(const char *host, size_t host_len)
 {
-	stats.grants_refused++;
-	log_guest(LOG_WARNING, "refused to the guest: %s; %s would allow it", what, option);
+	struct tcp_endpoint address;
+	char name[TCP_HOST_MAX + 1];
+
+	if (host_len > TCP_HOST_MAX || memchr(host, '\0', host_len) != NULL)
+		return false;
+	memcpy(name, host, host_len);
+	name[host_len] = '\0';
+	return parse_address(name, &address) || is_host_name(name);
 }

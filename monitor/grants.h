@@ -59,10 +59,14 @@ bool grants_may_connect(const struct grants *grants, const struct tcp_endpoint *
 /* The mount whose guest path is exactly this; NULL: none. */
 const struct grant_mount *grants_mount(const struct grants *grants, const char *path, size_t path_len);
 
+/* Could a --connect name this host? What a guest asks for may be no name at all. */
+bool grants_could_connect(const char *host, size_t host_len);
+
 /*
- * Logs (a few times a second at most) and counts a refusal: the option that would
- * allow it, "--mount", and what was asked for, "127.0.0.1:80" or "directory /www".
+ * Logs (a few times a second at most) and counts a refusal: what was asked for, "127.0.0.1:80" or
+ * "directory /www", and the option and value that would allow it, "--mount" and "HOSTDIR:/www".
+ * 'value' NULL: none would. Both may be the guest's own text.
  */
-void grants_refused(const char *option, const char *what);
+void grants_refused(const char *what, const char *option, const char *value);
 
 #endif

@@ -238,15 +238,22 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 static bool connect_granted(struct stream *stream, const struct tcp_connect *wanted)
 {
 	char text[TCP_HOST_MAX + TCP_TEXT_LEN];
+	const char *host = wanted->host.data;
+	int host_len = (int)wanted->host.len;
+	bool could = true;
+
 	if (grants_may_connect(&loop_config(stream->loop)->config->grants, &wanted->remote,
 		    wanted->host.data, wanted->host.len))
 		return true;
-	if (wanted->remote.family == TCP_NAME)
-		snprintf(text, sizeof(text), "%.*s:%u", (int)wanted->host.len,
-			(const char *)wanted->host.data, wanted->remote.port);
-	else
+	if (wanted->remote.family == TCP_NAME) {
+		bool ipv6 = memchr(host, ':', wanted->host.len) != NULL;
+		snprintf(text, sizeof(text), ipv6 ? "[%.*s]:%u" : "%.*s:%u", host_len, host,
+			wanted->remote.port);
+		could = grants_could_connect(host, wanted->host.len);
+	} else {
 		tcp_text(&wanted->remote, text);
-	grants_refused("--connect", text);
+	}
+	grants_refused(text, "--connect", could ? text : NULL);
 	return false;
 }
 

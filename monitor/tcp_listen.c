@@ -382,7 +382,8 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		return;
 	}
 	if (!grants_may_listen(grants, &wanted.local)) {
-		grants_refused("--listen", tcp_text(&wanted.local, text));
+		tcp_text(&wanted.local, text);
+		grants_refused(text, "--listen", text);
 		stream_refuse(stream, EACCES);
 		return;
 	}

@@ -26,15 +26,24 @@ static int reach(struct command *ret_monitor, const char *const *options, const 
 	return result;
 }
 
-static void expect_denied(
-	const char *const *options, const char *what, const char *target, const char *option)
+/* The log has the option to add, with its value. */
+static void expect_denied_with(const char *const *options, const char *what, const char *target,
+	const char *option, const char *value)
 {
 	struct command monitor;
+	char remedy[256];
 	int result = reach(&monitor, options, what, target);
 
 	if (result != EACCES)
 		ck_abort_msg("%s %s: %d", what, target, result);
-	command_expect_error(&monitor, option);
+	snprintf(remedy, sizeof(remedy), "; %s %s would allow it", option, value);
+	command_expect_error(&monitor, remedy);
+}
+
+static void expect_denied(
+	const char *const *options, const char *what, const char *target, const char *option)
+{
+	expect_denied_with(options, what, target, option, target);
 }
 
 static void expect_granted(const char *const *options, const char *what, const char *target)
@@ -68,7 +77,7 @@ END_TEST
 START_TEST(connect_grants)
 {
 	struct peer server = {.serve = peer_echo};
-	char address[32], name[32], mapped[48];
+	char address[32], name[32], mapped[48], quoted[64];
 
 	peer_start(&server);
 	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
@@ -76,7 +85,8 @@ START_TEST(connect_grants)
 	snprintf(mapped, sizeof(mapped), "[::ffff:127.0.0.1]:%u", server.port);
 	expect_denied(NO_WORDS, "connect", address, "--connect");
 	expect_denied(NO_WORDS, "connect", name, "--connect");
-	expect_denied(NO_WORDS, "connect", mapped, "--connect");
+	snprintf(quoted, sizeof(quoted), "'%s'", mapped);
+	expect_denied_with(NO_WORDS, "connect", mapped, "--connect", quoted);
 	expect_denied(WORDS("--connect", "127.0.0.1:1"), "connect", address, "--connect");
 	expect_denied(WORDS("--connect", "127.0.0.2:0"), "connect", address, "--connect");
 	expect_denied(WORDS("--connect", name), "connect", address, "--connect");
@@ -93,21 +103,25 @@ END_TEST
 START_TEST(mount_grants)
 {
 	char *root = scratch_subdir("granted"), *file = scratch_path("granted/file");
-	char *read_only, *writable;
+	char *read_only, *writable, top[256];
 
 	file_write(file, "x", 1);
 	if (asprintf(&read_only, "%s:/data", root) < 0 ||
 		asprintf(&writable, "%s:/data:rw", root) < 0)
 		abort();
-	expect_denied(NO_WORDS, "read", "/data/file", "--mount");
-	expect_denied(NO_WORDS, "read", file, "--mount");
-	expect_denied(WORDS("--mount", read_only), "read", "/other/file", "--mount");
-	expect_denied(WORDS("--mount", read_only), "read", file, "--mount");
+	snprintf(top, sizeof(top), "HOSTDIR:%.*s", (int)strcspn(file + 1, "/") + 1, file);
+	expect_denied_with(NO_WORDS, "read", "/data/file", "--mount", "HOSTDIR:/data");
+	expect_denied_with(NO_WORDS, "read", file, "--mount", top);
+	expect_denied_with(
+		WORDS("--mount", read_only), "read", "/other/file", "--mount", "HOSTDIR:/other");
+	expect_denied_with(WORDS("--mount", read_only), "read", file, "--mount", top);
 	expect_granted(WORDS("--mount", read_only), "read", "/data/file");
 	expect_granted(WORDS("--mount", writable), "write", "/data/new");
 
 	struct command monitor;
 	expect_equal(reach(&monitor, WORDS("--mount", read_only), "write", "/data/file"), EROFS);
+	snprintf(top, sizeof(top), "; --mount %s would allow it", writable);
+	command_expect_error(&monitor, top);
 }
 END_TEST
 

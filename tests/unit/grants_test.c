@@ -343,8 +343,93 @@ START_TEST(refusals_are_counted)
 	uint64_t before = stats.grants_refused;
 
 	log_level = LOG_ERROR;
-	grants_refused("--connect 192.0.2.1:80", "connect to 192.0.2.1:80");
+	grants_refused("192.0.2.1:80", "--connect", "192.0.2.1:80");
 	ck_assert_uint_eq(stats.grants_refused, before + 1);
+}
+END_TEST
+
+/* The log's line of a refusal, without what every line begins with. */
+static void refusal_line(
+	const char *what, const char *option, const char *value, char *ret_line, size_t len)
+{
+	static const char prefix[] = "ferrule: warning: refused to the guest: ";
+	FILE *file = tmpfile();
+	int before = dup(STDERR_FILENO);
+
+	log_level = LOG_WARNING;
+	dup2(fileno(file), STDERR_FILENO);
+	grants_refused(what, option, value);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	rewind(file);
+	ck_assert_ptr_nonnull(fgets(ret_line, (int)len, file));
+	ck_assert_int_eq(fgetc(file), EOF);
+	fclose(file);
+	ck_assert_msg(strncmp(ret_line, prefix, sizeof(prefix) - 1) == 0, "%s", ret_line);
+	memmove(ret_line, ret_line + sizeof(prefix) - 1, strlen(ret_line) - sizeof(prefix) + 2);
+}
+
+static const struct {
+	const char *what, *option, *value, *line;
+} refusals[] = {
+	{"127.0.0.1:80", "--listen", "127.0.0.1:80",
+		"127.0.0.1:80; --listen 127.0.0.1:80 would allow it\n"},
+	/* Brackets mean something to a shell. */
+	{"[::1]:80", "--connect", "[::1]:80", "[::1]:80; --connect '[::1]:80' would allow it\n"},
+	{"directory /www", "--mount", "HOSTDIR:/www",
+		"directory /www; --mount HOSTDIR:/www would allow it\n"},
+	{"directory /a b", "--mount", "HOSTDIR:/a b",
+		"directory /a b; --mount 'HOSTDIR:/a b' would allow it\n"},
+	{"directory /$(id)", "--mount", "HOSTDIR:/$(id)",
+		"directory /$(id); --mount 'HOSTDIR:/$(id)' would allow it\n"},
+	{"directory /';id'", "--mount", "HOSTDIR:/';id'",
+		"directory /';id'; --mount 'HOSTDIR:/'\\'';id'\\''' would allow it\n"},
+	{"directory /x --listen 0.0.0.0:0", "--mount", "HOSTDIR:/x --listen 0.0.0.0:0",
+		"directory /x --listen 0.0.0.0:0; --mount 'HOSTDIR:/x --listen 0.0.0.0:0' would "
+		"allow it\n"},
+	/* What the line cannot show cannot be pasted. */
+	{"directory /a\nid", "--mount", "HOSTDIR:/a\nid",
+		"directory /a?id; --mount would allow it\n"},
+	{"a b:80", "--connect", NULL, "a b:80; no --connect can allow it\n"},
+};
+
+START_TEST(refusals_can_be_pasted)
+{
+	char line[1100];
+
+	refusal_line(
+		refusals[_i].what, refusals[_i].option, refusals[_i].value, line, sizeof(line));
+	ck_assert_str_eq(line, refusals[_i].line);
+}
+END_TEST
+
+/* At any length the line is whole: no quote is left open. */
+START_TEST(long_refusals_are_cut)
+{
+	char what[4000], value[4000], line[1100];
+
+	for (size_t len = 100; len < sizeof(what); len += 487) {
+		memset(what, 'a', len);
+		memset(value, '!', len);
+		what[len] = value[len] = '\0';
+		refusal_line(what, "--mount", value, line, sizeof(line));
+		const char *tail = strrchr(line, ';');
+		ck_assert_ptr_nonnull(tail);
+		ck_assert_ptr_nonnull(strstr(tail, " would allow it\n"));
+		ck_assert(strchr(tail, '!') == NULL || strstr(tail, "!' would") != NULL);
+	}
+}
+END_TEST
+
+START_TEST(what_connect_could_name)
+{
+	ck_assert(grants_could_connect("example.org", 11));
+	ck_assert(grants_could_connect("192.0.2.1", 9));
+	ck_assert(grants_could_connect("::1", 3));
+	ck_assert(!grants_could_connect("", 0));
+	ck_assert(!grants_could_connect("a b", 3));
+	ck_assert(!grants_could_connect("a\0b", 3));
+	ck_assert(!grants_could_connect("127.1", 5));
 }
 END_TEST
 
@@ -368,6 +453,10 @@ static TCase *endpoint_tests(void)
 	tcase_add_test(tests, port_in_use_is_said);
 	tcase_add_test(tests, address_of_another_machine_is_said);
 	tcase_add_test(tests, refusals_are_counted);
+	tcase_add_loop_test(
+		tests, refusals_can_be_pasted, 0, (int)(sizeof(refusals) / sizeof(refusals[0])));
+	tcase_add_test(tests, long_refusals_are_cut);
+	tcase_add_test(tests, what_connect_could_name);
 	return tests;
 }
 
