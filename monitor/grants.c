@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -17,6 +18,7 @@ struct complaint {
 	const char *value;
 	char *ret_error;
 	size_t error_len;
+	bool only_addresses; /* names of hosts are no good */
 };
 
 /* 'cause' follows the quoted option and value; 'remedy' follows the semicolon. */
@@ -100,6 +102,61 @@ static bool is_host_name(const char *text)
 	       len;
 }
 
+/* The port that a scheme stands for; 0: not one that is known. */
+static unsigned scheme_port(const char *scheme, size_t len)
+{
+	static const struct {
+		const char *name;
+		unsigned port;
+	} schemes[] = {{"http", 80}, {"https", 443}, {"ws", 80}, {"wss", 443}, {"ftp", 21}};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (strlen(schemes[i].name) == len &&
+			strncasecmp(schemes[i].name, scheme, len) == 0)
+			return schemes[i].port;
+	return 0;
+}
+
+/* The "host[:port]" of a URL, without user and password. */
+static const char *url_authority(const char *url, size_t *ret_len)
+{
+	const char *start = strstr(url, "://") + 3;
+	size_t len = strcspn(start, "/?#");
+	const char *user_end = memrchr(start, '@', len);
+	const char *host = user_end != NULL ? user_end + 1 : start;
+
+	*ret_len = len - (size_t)(host - start);
+	return host;
+}
+
+/* A URL names an endpoint too: says which. */
+static int complain_url(const struct complaint *about)
+{
+	unsigned port =
+		scheme_port(about->value, (size_t)(strstr(about->value, "://") - about->value));
+	size_t len;
+	const char *host = url_authority(about->value, &len);
+	const char *bracket = memchr(host, ']', len);
+	const char *from = bracket != NULL ? bracket : host;
+	const char *colon = memchr(from, ':', len - (size_t)(from - host));
+	bool address = len != 0 && strchr("[0123456789", host[0]) != NULL;
+	char remedy[TCP_HOST_MAX + 64], number[16] = "";
+
+	if (len == 0 || len > TCP_HOST_MAX || (colon == NULL && port == 0))
+		return complain(about, EINVAL, "is a URL, with a scheme",
+			"write host and port alone, for example 127.0.0.1:80");
+	if (colon == NULL)
+		snprintf(number, sizeof(number), ":%u", port);
+	if (about->only_addresses && !address) /* localhost, in all likelihood */
+		snprintf(remedy, sizeof(remedy), "write %s 127.0.0.1%.*s%s", about->option,
+			colon != NULL ? (int)(host + len - colon) : 0, colon != NULL ? colon : "",
+			number);
+	else
+		snprintf(remedy, sizeof(remedy), "write %s %.*s%s", about->option, (int)len, host,
+			number);
+	return complain(about, EINVAL, "is a URL, with a scheme", remedy);
+}
+
 static int parse_port(const struct complaint *about, const char *text, uint16_t *ret_port)
 {
 	size_t digits = strspn(text, "0123456789");
@@ -123,6 +180,8 @@ static int split_endpoint(const struct complaint *about, char **ret_host, uint16
 {
 	const char *colon = strrchr(about->value, ':');
 
+	if (strstr(about->value, "://") != NULL)
+		return complain_url(about);
 	if (colon == NULL)
 		return complain(about, EINVAL, "is not a host and a port",
 			"write both, for example 127.0.0.1:8080");
@@ -153,7 +212,7 @@ static int add_endpoint(const struct complaint *about, struct grant_endpoint **g
 
 int grants_add_listen(struct grants *grants, const char *value, char *ret_error, size_t error_len)
 {
-	const struct complaint about = {"--listen", value, ret_error, error_len};
+	const struct complaint about = {"--listen", value, ret_error, error_len, true};
 	struct grant_endpoint grant = {0};
 	uint16_t port;
 
@@ -175,7 +234,7 @@ int grants_add_listen(struct grants *grants, const char *value, char *ret_error,
 
 int grants_add_connect(struct grants *grants, const char *value, char *ret_error, size_t error_len)
 {
-	const struct complaint about = {"--connect", value, ret_error, error_len};
+	const struct complaint about = {"--connect", value, ret_error, error_len, false};
 	struct grant_endpoint grant = {0};
 	uint16_t port;
 
@@ -304,7 +363,7 @@ static int add_mount(
 
 int grants_add_mount(struct grants *grants, const char *value, char *ret_error, size_t error_len)
 {
-	const struct complaint about = {"--mount", value, ret_error, error_len};
+	const struct complaint about = {"--mount", value, ret_error, error_len, false};
 	struct grant_mount mount = {.fd = -1};
 
 	int error = split_mount(&about, &mount);

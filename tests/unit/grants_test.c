@@ -204,6 +204,57 @@ START_TEST(bad_endpoints_earn_a_sentence)
 }
 END_TEST
 
+static const struct {
+	const char *value, *remedy; /* NULL: as for any bad value */
+} urls[] = {
+	{"http://192.0.2.1", "192.0.2.1:80"},
+	{"http://192.0.2.1/", "192.0.2.1:80"},
+	{"HTTPS://192.0.2.1/a:b?c:d", "192.0.2.1:443"},
+	{"http://192.0.2.1:8080/", "192.0.2.1:8080"},
+	{"http://name:password@192.0.2.1?x", "192.0.2.1:80"},
+	{"http://[2001:db8::1]/", "[2001:db8::1]:80"},
+	{"http://[2001:db8::1]:8080/", "[2001:db8::1]:8080"},
+	{"tcp://192.0.2.1:5", "192.0.2.1:5"},
+	{"unknown://192.0.2.1", NULL},
+	{"http://", NULL},
+	{"http:///path", NULL},
+	{"://:", NULL},
+};
+
+/* What is said to write is taken. */
+START_TEST(urls_are_told_from_endpoints)
+{
+	const char *value = urls[_i].value, *wanted = urls[_i].remedy;
+
+	ck_assert_int_lt(CONNECT(value), 0);
+	ck_assert_msg(
+		strstr(error_text, "is a URL, with a scheme; write ") != NULL, "%s", error_text);
+	if (wanted == NULL)
+		return;
+	const char *written = strstr(error_text, "write --connect ");
+	ck_assert_msg(written != NULL, "%s", error_text);
+	ck_assert_str_eq(written + strlen("write --connect "), wanted);
+	ck_assert_int_eq(CONNECT(wanted), 0);
+	ck_assert_int_lt(LISTEN(value), 0);
+	ck_assert_msg(strstr(error_text, "is a URL, with a scheme; write --listen ") != NULL, "%s",
+		error_text);
+	ck_assert_int_eq(LISTEN(wanted), 0);
+}
+END_TEST
+
+START_TEST(url_names_a_host)
+{
+	ck_assert_int_lt(CONNECT("http://example.org/"), 0);
+	ck_assert_str_eq(error_text,
+		"--connect 'http://example.org/' is a URL, with a scheme; write --connect "
+		"example.org:80");
+	ck_assert_int_lt(LISTEN("http://localhost:8080"), 0);
+	ck_assert_str_eq(error_text,
+		"--listen 'http://localhost:8080' is a URL, with a scheme; write --listen "
+		"127.0.0.1:8080");
+}
+END_TEST
+
 START_TEST(listen_takes_no_names)
 {
 	ck_assert_int_lt(LISTEN("localhost:80"), 0);
@@ -449,6 +500,9 @@ static TCase *endpoint_tests(void)
 	tcase_add_test(tests, unknown_family_is_refused);
 	tcase_add_loop_test(tests, bad_endpoints_earn_a_sentence, 0,
 		(int)(sizeof(bad_endpoints) / sizeof(bad_endpoints[0])));
+	tcase_add_loop_test(
+		tests, urls_are_told_from_endpoints, 0, (int)(sizeof(urls) / sizeof(urls[0])));
+	tcase_add_test(tests, url_names_a_host);
 	tcase_add_test(tests, listen_takes_no_names);
 	tcase_add_test(tests, port_in_use_is_said);
 	tcase_add_test(tests, address_of_another_machine_is_said);
