@@ -60,12 +60,62 @@ static const struct option_row *nearest(const char *word, size_t len)
 	return best;
 }
 
+/* ---- what other commands of the kind have */
+
+struct foreign_option {
+	const char *name; /* as it is written, dashes included */
+	const char *hint; /* what to do instead */
+};
+
+static const struct foreign_option foreign_options[] = {
+	{"-p", "write --listen ADDR:PORT; the guest listens on the host's own ports"},
+	{"--publish", "write --listen ADDR:PORT; the guest listens on the host's own ports"},
+	{"--expose", "write --listen ADDR:PORT"},
+	{"--net", "write --listen ADDR:PORT and --connect HOST:PORT for what it may reach"},
+	{"--network", "write --listen ADDR:PORT and --connect HOST:PORT for what it may reach"},
+	{"--volume", "write --mount HOSTDIR:GUESTDIR, or -v"},
+	{"-d", "leave it out; put & behind the command to go on without it"},
+	{"--detach", "leave it out; put & behind the command to go on without it"},
+	{"-i", "leave it out; a guest has a console to write to and no stdin"},
+	{"-t", "leave it out; a guest has a console to write to and no stdin"},
+	{"-it", "leave it out; a guest has a console to write to and no stdin"},
+	{"-ti", "leave it out; a guest has a console to write to and no stdin"},
+	{"--interactive", "leave it out; a guest has a console to write to and no stdin"},
+	{"--tty", "leave it out; a guest has a console to write to and no stdin"},
+	{"--rm", "leave it out; nothing of a guest stays behind"},
+	{"--name", "leave it out; a guest is known by its process id"},
+	{"--restart", "leave it out; start it again from a shell or a service manager"},
+	{"--cpus", "leave it out; a guest has one vCPU"},
+	{"--entrypoint", "name the program as the image, and its arguments behind it"},
+	{"--env-file", "write --env NAME=VALUE for each variable"},
+};
+
+/* The row of "--publish", "--publish=8080:80", "-p" and "-p8080:80". */
+static const struct foreign_option *find_foreign(const char *argument, size_t name_len)
+{
+	bool letter = argument[1] != '-';
+
+	for (size_t i = 0; i < sizeof(foreign_options) / sizeof(foreign_options[0]); i++) {
+		const char *name = foreign_options[i].name;
+		size_t len = strlen(name);
+		bool attached = letter && len == 2 && argument[1] == 'p' && argument[2] >= '0' &&
+				argument[2] <= '9';
+		if (strncmp(argument, name, len) == 0 && (len == name_len || attached))
+			return &foreign_options[i];
+	}
+	return NULL;
+}
+
 static int unknown_option(const char *argument, size_t name_len, char *ret_error, size_t error_len)
 {
 	size_t dashes = strspn(argument, "-");
 	size_t len = name_len > dashes ? name_len - dashes : 0;
 	const struct option_row *near = nearest(argument + dashes, len);
+	const struct foreign_option *foreign = find_foreign(argument, name_len);
 
+	if (foreign != NULL)
+		return log_sentence(ret_error, error_len, EINVAL, "there is no option %s; %s",
+			foreign->name, foreign->hint);
 	if (near != NULL)
 		return log_sentence(ret_error, error_len, EINVAL,
 			"there is no option %.*s; did you mean --%s?", (int)name_len, argument,

@@ -129,7 +129,9 @@ static int parse_memory(
 			"--memory '%s' is more than 1T; write a smaller size", value);
 	if (number << shift < MEMORY_MIN)
 		return log_sentence(ret_error, error_len, ERANGE,
-			"--memory '%s' is less than 1M; write a size such as 64M", value);
+			"--memory '%s' is less than any guest needs; write a size with k, M or G, "
+			"for example 64M",
+			value);
 	options->config.memory =
 		((number << shift) + MEMORY_UNIT - 1) & ~(uint64_t)(MEMORY_UNIT - 1);
 	return 0;
