@@ -12,6 +12,7 @@
 
 #define SUFFIX       ".elf" /* of an image for KVM; without it, its hosted guest */
 #define SENTENCE_LEN 512
+#define JOIN_GROUP   "; for KVM run 'sudo usermod -aG kvm $USER' and log in again"
 
 static int open_image(struct choice *choice, const char *path, char *ret_error, size_t error_len)
 {
@@ -106,14 +107,18 @@ static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
 	if (error)
 		return error;
 	choice->ops = platform == BOOT_PLATFORM_KVM ? &engine_kvm : &engine_process;
-	if (platform == BOOT_PLATFORM_PROCESS || engine_kvm_usable(reason, sizeof(reason)) == 0)
+	if (platform == BOOT_PLATFORM_PROCESS)
+		return 0;
+	int unusable = engine_kvm_usable(reason, sizeof(reason));
+	if (unusable == 0)
 		return 0;
 	/* The sentence is "cause; remedy", and the remedy here is ours. */
 	reason[strcspn(reason, ";")] = '\0';
 	error = take_hosted(choice, reason, ret_error, error_len);
 	if (!error)
-		fprintf(stderr, "ferrule: %s; running %s as a hosted guest\n", reason,
-			choice->path);
+		fprintf(stderr,
+			"ferrule: %s; running %s as a hosted guest, which is not confined%s\n",
+			reason, choice->path, unusable == -EACCES ? JOIN_GROUP : "");
 	return error;
 }
 

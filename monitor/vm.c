@@ -45,8 +45,9 @@ static int open_kvm(char *ret_error, size_t error_len)
 			"there is no /dev/kvm on this machine; use --engine process");
 	if (fd < 0 && errno == EACCES)
 		return log_sentence(ret_error, error_len, EACCES,
-			"no permission to use /dev/kvm; join the kvm group or use --engine "
-			"process");
+			"no permission to use /dev/kvm; run 'sudo usermod -aG kvm $USER' and log "
+			"in "
+			"again, or use --engine process, which does not confine the guest");
 	if (fd < 0)
 		return log_sentence(ret_error, error_len, errno,
 			"cannot open /dev/kvm (%s); use --engine process", strerror(errno));
