@@ -152,19 +152,19 @@ static void print_names(const uint64_t *frame, unsigned int count)
 		print("\n");
 }
 
-void crash_report(const struct boot_crash *crash, const char *signal)
+void crash_report(const struct boot_crash *crash, const char *cause)
 {
 	const char *name = crash->vector < 32 ? exception_name[crash->vector] : NULL;
 	uint64_t frame[BACKTRACE_MAX];
 	unsigned int count;
 
-	if (signal)
-		print("guest panic: %s at rip 0x%llx\n", signal, (unsigned long long)crash->rip);
+	if (cause)
+		print("guest panic: %s at rip 0x%llx\n", cause, (unsigned long long)crash->rip);
 	else
 		print("guest panic: %s (exception %llu, error code 0x%llx) at rip 0x%llx\n",
 			name ? name : "unknown exception", (unsigned long long)crash->vector,
 			(unsigned long long)crash->error, (unsigned long long)crash->rip);
-	if (!signal && crash->vector == VECTOR_PAGE_FAULT)
+	if (!cause && crash->vector == VECTOR_PAGE_FAULT)
 		print_page_fault(crash);
 	print_registers(crash);
 	count = walk(crash, frame);

@@ -10,8 +10,9 @@
 
 #include "control/boot.h"
 
-/* signal NULL: the exception in 'crash'; else what ended the program instead of one. */
-void crash_report(const struct boot_crash *crash, const char *signal);
+/* cause NULL: the exception in 'crash'; else what ended the program instead of one. */
+void crash_report(const struct boot_crash *crash, const char *cause);
+#define CRASH_ABORT "abort() was called"
 
 /* ---- what the platform has to know for it */
 

@@ -59,10 +59,11 @@ static void on_crash(int number, siginfo_t *info, void *context)
 {
 	const ucontext_t *interrupted = context;
 	bool fault = info->si_code > 0; /* zero and less: somebody sent the signal */
+	bool aborted = number == SIGABRT && !fault && info->si_pid == getpid();
 	struct boot_crash crash;
 
 	take_registers(interrupted->uc_mcontext.gregs, &crash);
-	crash_report(&crash, fault ? NULL : strsignal(number));
+	crash_report(&crash, fault ? NULL : aborted ? CRASH_ABORT : strsignal(number));
 	_exit(BOOT_STATUS_PANIC);
 }
 

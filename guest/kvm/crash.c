@@ -3,8 +3,11 @@
  * the report faults too, the kernel ends the guest.
  */
 #include "guest/crash.h"
+#include "guest/kvm/libc.h"
 #include "guest/kvm/program.h"
 #include "guest/platform.h"
+
+#define VECTOR_INVALID_OPCODE 6
 
 bool crash_find_stack(uint64_t address, struct crash_stack *ret_stack)
 {
@@ -37,6 +40,9 @@ uint64_t crash_load_base(void)
 
 void crash_entry(void)
 {
-	crash_report(program_at(platform_boot()->crash), NULL);
+	const struct boot_crash *crash = program_at(platform_boot()->crash);
+	bool aborted = libc_aborted && crash->vector == VECTOR_INVALID_OPCODE;
+
+	crash_report(crash, aborted ? CRASH_ABORT : NULL);
 	platform_exit(BOOT_STATUS_PANIC);
 }

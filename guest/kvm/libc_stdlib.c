@@ -26,9 +26,12 @@ void libc_die(const char *what)
 	abort();
 }
 
+bool libc_aborted;
+
 /* By way of a crash, for the backtrace. */
 void abort(void)
 {
+	libc_aborted = true;
 	for (;;)
 		__asm__ volatile("ud2");
 }

@@ -64,8 +64,8 @@ static const struct {
 	{"ring_unmapped", NULL, 134, NULL, "page fault", "write to unmapped address"},
 	{"stacks", NULL, 0, " stacks of 61440 bytes", NULL, NULL},
 	{"malloc", NULL, 0, NULL, NULL, NULL},
-	{"double_free", NULL, 134, NULL, "freed before", "invalid opcode"},
-	{"write_behind", NULL, 134, NULL, "behind the end of a malloc block", "invalid opcode"},
+	{"double_free", NULL, 134, NULL, "freed before", "abort() was called"},
+	{"write_behind", NULL, 134, NULL, "behind the end of a malloc block", "abort() was called"},
 	{"copy", NULL, 0, NULL, NULL, NULL},
 };
 
