@@ -7,21 +7,6 @@
 #define CHUNK_LINE_MAX 1024 /* bytes of a chunk's size and extensions, or of a trailer's field */
 #define HEAD_MAX       32768
 
-/* As in http_parse.c: without CR LF or LF. False: its end is not there. */
-static bool next_line(const char *bytes, size_t len, size_t *at, struct http_text *ret_line)
-{
-	const char *start = bytes + *at;
-	const char *newline = *at < len ? memchr(start, '\n', len - *at) : NULL;
-
-	if (!newline)
-		return false;
-	*at = (size_t)(newline - bytes) + 1;
-	if (newline > start && newline[-1] == '\r')
-		newline--;
-	*ret_line = http_slice(start, newline);
-	return true;
-}
-
 /* "HTTP/1.1 200 OK" */
 static bool parse_status(struct http_text line, int *ret_status)
 {
@@ -60,11 +45,11 @@ static long parse_one(const char *bytes, size_t len, size_t at, struct http_answ
 	struct http_text line;
 
 	*answer = (struct http_answer){.body = {.form = HTTP_BODY_TO_END}};
-	if (!next_line(bytes, len, &at, &line))
+	if (!http_next_line(bytes, len, &at, &line))
 		return 0;
 	if (!parse_status(line, &answer->status))
 		return -1;
-	while (next_line(bytes, len, &at, &line)) {
+	while (http_next_line(bytes, len, &at, &line)) {
 		if (line.len && !take_field(line, &answer->body))
 			return -1;
 		if (!line.len)
@@ -89,24 +74,16 @@ long http_parse_answer(const char *bytes, size_t len, struct http_answer *ret_an
 	return at;
 }
 
-static int hex_value(char c)
-{
-	c = http_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* "1f4;extension" */
 static bool parse_chunk_size(struct http_text line, uint64_t *ret_size)
 {
 	size_t i = 0;
 
 	*ret_size = 0;
-	for (; i < line.len && hex_value(line.data[i]) >= 0; i++) {
+	for (; i < line.len && http_hex_value(line.data[i]) >= 0; i++) {
 		if (i == 15)
 			return false;
-		*ret_size = *ret_size << 4 | (uint64_t)hex_value(line.data[i]);
+		*ret_size = *ret_size << 4 | (uint64_t)http_hex_value(line.data[i]);
 	}
 	return i > 0 && (i == line.len || line.data[i] == ';' || line.data[i] == ' ' ||
 				line.data[i] == '\t');
@@ -119,7 +96,7 @@ static struct http_piece next_framing(
 	struct http_text line;
 	size_t at = 0;
 
-	if (!next_line((const char *)bytes, len, &at, &line))
+	if (!http_next_line((const char *)bytes, len, &at, &line))
 		return (struct http_piece){.error = len > CHUNK_LINE_MAX};
 	if (body->trailer) {
 		body->done = line.len == 0;

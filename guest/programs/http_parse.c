@@ -9,14 +9,6 @@
 
 /* ---- the path */
 
-static int hex_value(char c)
-{
-	c = http_lower(c);
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decodes. The number of bytes, -400 for a broken or zero byte, -414. */
 static long decode(struct http_text raw, char *ret_path, size_t room)
 {
@@ -26,8 +18,8 @@ static long decode(struct http_text raw, char *ret_path, size_t room)
 		char c = raw.data[i];
 
 		if (c == '%') {
-			int high = i + 2 < raw.len ? hex_value(raw.data[i + 1]) : -1;
-			int low = high >= 0 ? hex_value(raw.data[i + 2]) : -1;
+			int high = i + 2 < raw.len ? http_hex_value(raw.data[i + 1]) : -1;
+			int low = high >= 0 ? http_hex_value(raw.data[i + 2]) : -1;
 
 			if (low < 0)
 				return -400;
@@ -316,27 +308,11 @@ static int check_head(const struct head *head)
 
 /* ---- lines */
 
-/* The line at *at without its end, which may be a bare LF (RFC 9112 section 2.2). False: no end is
- * there. */
-static bool next_line(const char *bytes, size_t len, size_t *at, struct http_text *ret_line)
-{
-	const char *start = bytes + *at;
-	const char *newline = *at < len ? memchr(start, '\n', len - *at) : NULL;
-
-	if (!newline)
-		return false;
-	*at = (size_t)(newline - bytes) + 1;
-	if (newline > start && newline[-1] == '\r')
-		newline--;
-	*ret_line = http_slice(start, newline);
-	return true;
-}
-
 static long parse_fields(const char *bytes, size_t len, size_t at, struct head *head)
 {
 	struct http_text line;
 
-	for (unsigned count = 0; next_line(bytes, len, &at, &line); count++) {
+	for (unsigned count = 0; http_next_line(bytes, len, &at, &line); count++) {
 		int error;
 
 		if (at > HTTP_HEAD_MAX || count > HTTP_FIELDS_MAX)
@@ -366,7 +342,7 @@ long http_parse_request(const char *bytes, size_t len, struct http_request *ret_
 		at = 2;
 	else if (len >= 1 && bytes[0] == '\n')
 		at = 1;
-	if (!next_line(bytes, len, &at, &line))
+	if (!http_next_line(bytes, len, &at, &line))
 		return len >= HTTP_LINE_MAX ? -414 : 0;
 	if (line.len > HTTP_LINE_MAX)
 		return -414;

@@ -49,6 +49,28 @@ bool http_next_element(struct http_text *list, struct http_text *ret_element)
 	return true;
 }
 
+bool http_next_line(const char *bytes, size_t len, size_t *at, struct http_text *ret_line)
+{
+	const char *start = bytes + *at;
+	const char *newline = *at < len ? memchr(start, '\n', len - *at) : NULL;
+
+	if (!newline)
+		return false;
+	*at = (size_t)(newline - bytes) + 1;
+	if (newline > start && newline[-1] == '\r')
+		newline--;
+	*ret_line = http_slice(start, newline);
+	return true;
+}
+
+int http_hex_value(char c)
+{
+	c = http_lower(c);
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 bool http_parse_number(struct http_text text, uint64_t *ret_number)
 {
 	uint64_t number = 0;
