@@ -45,6 +45,10 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 int main(int argc, char **argv)
 {
+	static const struct service service = {"chargen",
+		"Sends lines of characters until the client has had enough.", "127.0.0.1:7002",
+		serve};
+
 	make_cycle();
-	return service_run("chargen", argc > 1 ? argv[1] : "127.0.0.1:7002", serve, NULL);
+	return service_main(argc, argv, &service);
 }

@@ -15,5 +15,8 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 int main(int argc, char **argv)
 {
-	return service_run("discard", argc > 1 ? argv[1] : "127.0.0.1:7001", serve, NULL);
+	static const struct service service = {
+		"discard", "Takes what comes and forgets it.", "127.0.0.1:7001", serve};
+
+	return service_main(argc, argv, &service);
 }

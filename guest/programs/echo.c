@@ -35,5 +35,8 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 int main(int argc, char **argv)
 {
-	return service_run("echo", argc > 1 ? argv[1] : "127.0.0.1:7000", serve, NULL);
+	static const struct service service = {
+		"echo", "Sends back what comes.", "127.0.0.1:7000", serve};
+
+	return service_main(argc, argv, &service);
 }

@@ -1,13 +1,16 @@
 /*
  * fetch URL: gets http://HOST:PORT/PATH (the scheme may be left out) and prints
- * the body. Exit status 0 for a 2xx answer that came completely, else 1.
+ * the body. Exit status 0 for a 2xx answer that came completely, 2 for what is no
+ * such URL, else 1.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "guest/ferrule.h"
 #include "guest/programs/http_answer.h"
+#include "guest/programs/remedy.h"
 #include "protocol/error.h"
 
 #define TIMEOUT_MS  30000
@@ -55,21 +58,42 @@ static void print(const unsigned char *bytes, size_t len)
 	}
 }
 
-/* "http://host[:port][/path]" as "host:port" and the path. False: it is neither that nor without
- * scheme. */
-static bool split_url(const char *url, char target[TARGET_MAX], const char **ret_path)
+static int bad_url(const char *url, const char *cause, const char *remedy)
 {
-	const char *start = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
-	size_t len = strcspn(start, "/");
-	const char *bracket = memchr(start, ']', len);
-	const char *colon = memchr(bracket ? bracket : start, ':',
-		len - (size_t)((bracket ? bracket : start) - start));
+	fprintf(stderr, "fetch: '%s' %s; %s\n", url, cause, remedy);
+	return 2;
+}
 
-	if (len == 0 || strstr(url, "://") > url + 4)
-		return false;
+/*
+ * "http://host[:port][/path]" as "host:port" and the path. Returns 0, or the exit status behind a
+ * message.
+ */
+static int split_url(const char *url, char target[TARGET_MAX], const char **ret_path)
+{
+	const char *scheme_end = strstr(url, "://");
+	const char *slash = strchr(url, '/');
+	bool scheme = scheme_end && scheme_end < slash;
+	const char *start = scheme ? scheme_end + 3 : url;
+
+	if (scheme && strncasecmp(url, "https:", 6) == 0)
+		return bad_url(url, "needs TLS, which fetch does not have",
+			"write http:// where the server answers that");
+	if (scheme && strncasecmp(url, "http:", 5) != 0)
+		return bad_url(url, "has a scheme that fetch does not know", "write http://");
+	size_t len = strcspn(start, "/");
+	if (len == 0)
+		return bad_url(url, "names no host", "write http://HOST[:PORT][/PATH]");
+	const char *bracket = memchr(start, ']', len);
+	const char *host_end = bracket ? bracket : start;
+	const char *colon = memchr(host_end, ':', len - (size_t)(host_end - start));
+	if (memchr(start, '@', len) || memchr(start, '?', len) || memchr(start, '#', len))
+		return bad_url(url, "has more than a host and a port before its path",
+			"write http://HOST[:PORT][/PATH]");
 	*ret_path = start[len] ? start + len : "/";
-	return snprintf(target, TARGET_MAX, "%.*s%s", (int)len, start, colon ? "" : ":80") <
-	       TARGET_MAX;
+	if (snprintf(target, TARGET_MAX, "%.*s%s", (int)len, start, colon ? "" : ":80") >=
+		TARGET_MAX)
+		return bad_url(url, "has too long a host", "write one of at most 253 bytes");
+	return 0;
 }
 
 static int send_request(struct stream *stream, const char *target, const char *path)
@@ -145,7 +169,7 @@ static int fetch(const char *target, const char *path)
 	int status;
 
 	if (error)
-		return complain("cannot connect", error);
+		return cannot_connect("fetch", target, error);
 	status = send_request(stream, target, path);
 	if (!status)
 		status = read_head(stream, &answer);
@@ -162,14 +186,26 @@ static int fetch(const char *target, const char *path)
 	return status;
 }
 
+static const char help[] =
+	"usage: fetch http://HOST[:PORT][/PATH]\n"
+	"\n"
+	"Gets it (http:// may be left out, port 80 is meant without one) and prints the body.\n"
+	"Exit status 0 for a 2xx answer that came completely, 1 when it did not, 2 for a bad URL.\n"
+	"\n"
+	"It needs the grant --connect HOST:PORT:\n"
+	"  ferrule run --connect example.org:80 fetch.elf http://example.org/\n";
+
 int main(int argc, char **argv)
 {
 	char target[TARGET_MAX];
 	const char *path;
 
-	if (argc != 2 || !split_url(argv[1], target, &path)) {
-		fprintf(stderr, "usage: fetch http://HOST[:PORT][/PATH]\n");
+	if (help_asked(argc, argv, help))
+		return 0;
+	if (argc != 2) {
+		fprintf(stderr, "usage: fetch http://HOST[:PORT][/PATH]; --help explains\n");
 		return 2;
 	}
-	return fetch(target, path);
+	int status = split_url(argv[1], target, &path);
+	return status ? status : fetch(target, path);
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guest/programs/remedy.h"
 #include "guest/programs/service.h"
-#include "protocol/error.h"
 
 #define CONNECT_TIMEOUT_MS 15000
 
@@ -95,8 +95,7 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 	(void)peer;
 	if (error) {
-		fprintf(stderr, "relay: cannot connect to %s (%s)\n", target,
-			wire_error_name(-error));
+		cannot_connect("relay", target, error);
 		stream_fail(stream, ECONNRESET);
 		return;
 	}
@@ -104,11 +103,25 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 	stream_close(onward);
 }
 
+static const char help[] =
+	"usage: relay LISTEN-ADDR:PORT TARGET-HOST:PORT\n"
+	"\n"
+	"Connects each connection onward to the target, and carries the bytes both ways.\n"
+	"\n"
+	"It needs the grants --listen ADDR:PORT and --connect HOST:PORT:\n"
+	"  ferrule run --listen 127.0.0.1:7003 --connect example.org:80 relay.elf \\\n"
+	"      127.0.0.1:7003 example.org:80\n";
+
 int main(int argc, char **argv)
 {
+	static const struct service service = {.name = "relay", .serve = serve};
+
+	if (help_asked(argc, argv, help))
+		return 0;
 	if (argc != 3) {
-		fprintf(stderr, "usage: relay LISTEN-ADDR:PORT TARGET-ADDR:PORT\n");
+		fprintf(stderr,
+			"usage: relay LISTEN-ADDR:PORT TARGET-HOST:PORT; --help explains\n");
 		return 2;
 	}
-	return service_run("relay", argv[1], serve, argv[2]);
+	return service_run(&service, argv[1], argv[2]);
 }

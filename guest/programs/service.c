@@ -2,11 +2,10 @@
 
 #include <stdio.h>
 
+#include "guest/programs/remedy.h"
 #include "protocol/error.h"
 
-int service_run(const char *name, const char *address,
-	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
-	void *argument)
+int service_run(const struct service *service, const char *address, void *argument)
 {
 	char text[ENDPOINT_TEXT_LEN];
 	struct tcp_endpoint local;
@@ -15,17 +14,37 @@ int service_run(const char *name, const char *address,
 
 	if (endpoint_parse(address, &local)) {
 		fprintf(stderr, "%s: '%s' is no address: write 127.0.0.1:7000 or [::1]:7000\n",
-			name, address);
+			service->name, address);
 		return 2;
 	}
 	error = tcp_listen(&local, &listener, FOREVER);
-	if (error) {
-		fprintf(stderr, "%s: cannot listen on %s (%s): allow it with --listen %s\n", name,
-			address, wire_error_name(-error), address);
-		return 1;
-	}
-	printf("%s: listening on %s\n", name, endpoint_format(listener_local(listener), text));
-	error = tcp_serve(listener, serve, argument);
-	fprintf(stderr, "%s: the listener failed (%s)\n", name, wire_error_name(-error));
+	if (error)
+		return cannot_listen(service->name, address, error);
+	printf("%s: listening on %s\n", service->name,
+		endpoint_format(listener_local(listener), text));
+	error = tcp_serve(listener, service->serve, argument);
+	fprintf(stderr, "%s: the listener failed (%s)\n", service->name, wire_error_name(-error));
 	return 1;
+}
+
+int service_main(int argc, char **argv, const struct service *service)
+{
+	char help[512];
+
+	snprintf(help, sizeof(help),
+		"usage: %s [ADDR:PORT]\n"
+		"\n"
+		"%s\n"
+		"Listens on %s unless told otherwise.\n"
+		"\n"
+		"It needs the grant --listen ADDR:PORT:\n"
+		"  ferrule run --listen %s %s.elf\n",
+		service->name, service->does, service->address, service->address, service->name);
+	if (help_asked(argc, argv, help))
+		return 0;
+	if (argc > 2) {
+		fprintf(stderr, "usage: %s [ADDR:PORT]; --help explains\n", service->name);
+		return 2;
+	}
+	return service_run(service, argc > 1 ? argv[1] : service->address, NULL);
 }

@@ -7,10 +7,18 @@
 
 #include "guest/ferrule.h"
 
+struct service {
+	const char *name;
+	const char *does;    /* one sentence for --help */
+	const char *address; /* where it listens unless it is told otherwise */
+	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument);
+};
+
+/* The main of "NAME [ADDR:PORT]". */
+int service_main(int argc, char **argv, const struct service *service);
+
 /* Listens and serves for good; returns the exit status when that fails, after a message that begins
  * with the program's name. */
-int service_run(const char *name, const char *address,
-	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
-	void *argument);
+int service_run(const struct service *service, const char *address, void *argument);
 
 #endif

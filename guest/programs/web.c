@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "guest/programs/http_types.h"
+#include "guest/programs/remedy.h"
 #include "guest/programs/text.h"
 #include "guest/programs/web_directory.h"
 #include "protocol/error.h"
@@ -200,10 +201,34 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 
 /* ---- the program */
 
-static int usage(void)
+static const char help[] =
+	"usage: web [--listen ADDR:PORT] [DIR]\n"
+	"\n"
+	"Serves the files of the guest's directory DIR (/srv) at http://ADDR:PORT/\n"
+	"(127.0.0.1:8080).\n"
+	"\n"
+	"It needs the grants --listen ADDR:PORT and --mount HOSTDIR:DIR:\n"
+	"  ferrule run --listen 127.0.0.1:8080 --mount .:/srv web.elf\n";
+
+/* 'what' is wrong with this argument. */
+static int usage(const char *argument, const char *what)
 {
-	fprintf(stderr, "usage: web [--listen ADDR:PORT] [DIR]\n");
+	fprintf(stderr, "web: '%s' %s; usage: web [--listen ADDR:PORT] [DIR]; --help explains\n",
+		argument, what);
 	return 2;
+}
+
+static int cannot_serve(const char *directory, int error)
+{
+	const char *remedy = "give it with --mount HOSTDIR:", *again = directory;
+
+	if (error == -ENOTDIR || error == -ENOENT) {
+		remedy = "name a directory that is there";
+		again = "";
+	}
+	fprintf(stderr, "web: cannot serve %s (%s): %s%s\n", directory, wire_error_name(-error),
+		remedy, again);
+	return 1;
 }
 
 static int serve_directory(const char *address, char *root)
@@ -216,21 +241,15 @@ static int serve_directory(const char *address, char *root)
 	int error = endpoint_parse(address, &local);
 
 	if (error)
-		return usage();
+		return usage(address, "is no address, as 127.0.0.1:8080 is one");
 	error = path_stat(shown, &attributes, FOREVER);
 	if (!error && attributes.mode >> 12 != FILE_TYPE_DIRECTORY)
 		error = -ENOTDIR;
-	if (error) {
-		fprintf(stderr, "web: cannot serve %s (%s): give it with --mount HOSTDIR:%s\n",
-			shown, wire_error_name(-error), shown);
-		return 1;
-	}
+	if (error)
+		return cannot_serve(shown, error);
 	error = tcp_listen(&local, &listener, FOREVER);
-	if (error) {
-		fprintf(stderr, "web: cannot listen on %s (%s): allow it with --listen %s\n",
-			address, wire_error_name(-error), address);
-		return 1;
-	}
+	if (error)
+		return cannot_listen("web", address, error);
 	printf("web: serving %s at http://%s/\n", shown,
 		endpoint_format(listener_local(listener), text));
 	error = tcp_serve(listener, serve, root);
@@ -244,13 +263,19 @@ int main(int argc, char **argv)
 	const char *address = "127.0.0.1:8080";
 	char *root = NULL;
 
+	if (help_asked(argc, argv, help))
+		return 0;
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--listen") == 0 && i + 1 < argc)
 			address = argv[++i];
-		else if (argv[i][0] != '-' && !root)
-			root = argv[i];
+		else if (strcmp(argv[i], "--listen") == 0)
+			return usage(argv[i], "has no value");
+		else if (argv[i][0] == '-')
+			return usage(argv[i], "is no option");
+		else if (root)
+			return usage(argv[i], "is a second directory");
 		else
-			return usage();
+			root = argv[i];
 	}
 	if (root && *root && root[strlen(root) - 1] == '/')
 		root[strlen(root) - 1] = 0; /* request paths begin with one */

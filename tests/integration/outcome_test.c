@@ -122,6 +122,44 @@ START_TEST(long_output)
 }
 END_TEST
 
+/* ---- programs */
+
+static const struct program {
+	const char *name, *grants;
+	const char *too_many[4]; /* arguments that it cannot use */
+} programs[] = {
+	{"chargen", "It needs the grant --listen", {"127.0.0.1:1", "more"}},
+	{"discard", "It needs the grant --listen", {"127.0.0.1:1", "more"}},
+	{"echo", "It needs the grant --listen", {"127.0.0.1:1", "more"}},
+	{"fetch", "It needs the grant --connect", {"a", "b"}},
+	{"relay", "It needs the grants --listen ADDR:PORT and --connect", {"a"}},
+	{"web", "It needs the grants --listen ADDR:PORT and --mount", {"--nonsense"}},
+};
+
+/* Each program says what it is for, and which grants it needs, without any. */
+START_TEST(help)
+{
+	struct command monitor;
+	char usage[64];
+
+	for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++) {
+		const struct program *program = &programs[i];
+		expect_equal(
+			guest_run(&monitor, NO_WORDS, program->name, WORDS("--help"), WAIT_MS), 0);
+		char *out = file_text(monitor.out, NULL);
+		snprintf(usage, sizeof(usage), "usage: %s ", program->name);
+		if (strncmp(out, usage, strlen(usage)) != 0 || strstr(out, program->grants) == NULL)
+			ck_abort_msg("%s --help says\n%s", program->name, out);
+		free(out);
+		expect_equal(
+			guest_run(&monitor, NO_WORDS, program->name, program->too_many, WAIT_MS),
+			2);
+		command_expect_error(&monitor, usage);
+		command_expect_error(&monitor, "--help explains");
+	}
+}
+END_TEST
+
 /* ---- crashes */
 
 static const struct crash {
@@ -234,6 +272,7 @@ static const struct integration_test tests[] = {
 	{&closed_descriptors, 60},
 	{&environment, 30},
 	{&long_output, 60},
+	{&help, 60},
 	{&crash, 60},
 	{&backtrace, 30},
 	{&neighbour_stack, 30},

@@ -1,0 +1,61 @@
+#include "guest/programs/remedy.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/error.h"
+
+bool help_asked(int argc, char **argv, const char *text)
+{
+	if (argc < 2 || (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0))
+		return false;
+	fputs(text, stdout);
+	return true;
+}
+
+struct remedy {
+	int error;        /* 0: any other */
+	const char *text; /* what to do; what was wanted stands behind it when it ends in a space */
+};
+
+static const struct remedy listen_remedies[] = {
+	{EACCES, "allow it with --listen "},
+	{EADDRINUSE, "stop what listens there or choose another port"},
+	{EADDRNOTAVAIL, "choose an address that the host has, or 0.0.0.0 for all"},
+	{EAFNOSUPPORT, "choose an address of the other family"},
+	{0, "choose another address or port"},
+};
+
+static const struct remedy connect_remedies[] = {
+	{EACCES, "allow it with --connect "},
+	{EINVAL, "write HOST:PORT, with a port from 1 to 65535"},
+	{ECONNREFUSED, "nobody listens there; start the server or correct the port"},
+	{EHOSTUNREACH, "no such host is known or reached; correct the name or address"},
+	{ENETUNREACH, "no route leads there; check the host's network"},
+	{EAGAIN, "no name server answers; check the host's network or write an address"},
+	{ETIMEDOUT, "no answer came in time; check that the host is up, and firewalls"},
+	{0, "check the host's network"},
+};
+
+static int tell(const char *program, const char *what, const char *target, int error,
+	const struct remedy *remedy)
+{
+	while (remedy->error != 0 && remedy->error != -error)
+		remedy++;
+	bool again = remedy->text[strlen(remedy->text) - 1] == ' ';
+	fprintf(stderr, "%s: cannot %s %s (%s): %s%s\n", program, what, target,
+		wire_error_name(-error), remedy->text, again ? target : "");
+	return 1;
+}
+
+int cannot_listen(const char *program, const char *address, int error)
+{
+	return tell(program, "listen on", address, error, listen_remedies);
+}
+
+int cannot_connect(const char *program, const char *target, int error)
+{
+	return tell(program, "connect to", target, error, connect_remedies);
+}

@@ -1,0 +1,18 @@
+/*
+ * remedy: what the programs say when something cannot be had, each time with its cause and what to
+ * do.
+ */
+#ifndef FERRULE_GUEST_PROGRAMS_REMEDY_H
+#define FERRULE_GUEST_PROGRAMS_REMEDY_H
+
+#include <stdbool.h>
+
+/* --help or -h is the first argument: 'text' was printed, and the program has nothing else to do.
+ */
+bool help_asked(int argc, char **argv, const char *text);
+
+/* One line on stderr about what tcp_listen or tcp_connect returned. Returns 1, the exit status. */
+int cannot_listen(const char *program, const char *address, int error);
+int cannot_connect(const char *program, const char *target, int error);
+
+#endif
