@@ -47,7 +47,10 @@ const struct option_row option_rows[] = {
 		"(default 200; 0: never)",
 		parse_poll},
 	{"log-level", 0, "LEVEL", "error, warning (the default), info or debug", parse_log_level},
-	{"stats", 0, NULL, "print counters to stderr at the end", parse_stats},
+	{"stats", 0, NULL,
+		"print counters to stderr at the end, and what each\n"
+		"MiB cost once there was one",
+		parse_stats},
 	{"help", 'h', NULL, "print this and exit", parse_help},
 	{"version", 'V', NULL, "print the version and exit", parse_version},
 };

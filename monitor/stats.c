@@ -66,7 +66,8 @@ void stats_print(FILE *file)
 	for (size_t i = 0; i < COUNTER_COUNT; i++)
 		fprintf(file, "%-22s %14" PRIu64 "  %s\n", counters[i].name, value_of(&counters[i]),
 			counters[i].meaning);
-	for (size_t i = 0; i < PER_MIB_COUNT; i++)
+	/* Of less than one the ratio would tell of the start, not of the load. */
+	for (size_t i = 0; mib >= 1 && i < PER_MIB_COUNT; i++)
 		fprintf(file, "%-22s %14.3f  %s\n", per_mib[i].name,
-			mib > 0 ? (double)value_of(&per_mib[i]) / mib : 0.0, per_mib[i].meaning);
+			(double)value_of(&per_mib[i]) / mib, per_mib[i].meaning);
 }

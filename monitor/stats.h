@@ -36,7 +36,7 @@ struct stats {
 
 extern struct stats stats;
 
-/* One "name value" line each, and the ratios per MiB; zero counters too. */
+/* One "name value" line each, zero counters too; the ratios per MiB once a MiB was relayed. */
 void stats_print(FILE *file);
 
 #endif
