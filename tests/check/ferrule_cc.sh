@@ -43,8 +43,25 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	run kvm program.elf
 fi
 
-# What is missing is said in one sentence.
-! "$compiler" program.c 2>message
-grep -q "name the program" message
-! FERRULE_BUILD=/nowhere "$compiler" -o program program.c 2>message
-grep -q "there is no build in /nowhere" message
+"$compiler" -oprogram.joined program.c
+run process program.joined
+
+# What is missing is said in one sentence with its remedy.
+refused() # words of the sentence, then arguments
+{
+	words=$1
+	shift
+	status=0
+	"$compiler" "$@" >output 2>message || status=$?
+	[ $status -eq 2 ] || { echo "ferrule-cc $* ended with status $status" >&2; exit 1; }
+	grep -q -e "$words" message || { cat message >&2; exit 1; }
+	[ "$(wc -l <message)" -eq 1 ]
+}
+
+refused "no file is given; write"
+refused "the program has no name; write -o" program.c
+refused "-o has no name behind it; write" program.c -o
+FERRULE_BUILD=/nowhere refused "there is no build in /nowhere; run" -o program program.c
+
+"$compiler" --help >output
+grep -q "^Usage: ferrule-cc -o NAME.elf" output
