@@ -31,7 +31,8 @@ const struct option_row option_rows[] = {
 		parse_mount},
 	{"engine", 0, "kvm|process|auto",
 		"what runs the guest: KVM, or a Linux process (a hosted\n"
-		"guest); auto, the default, is KVM where it is usable",
+		"guest, which is not confined: of NAME.elf, the NAME\n"
+		"beside it); auto, the default, is KVM where it is usable",
 		parse_engine},
 	{"memory", 'm', "SIZE", "memory of the guest, with k, M or G (default 256M)", parse_memory},
 	{"env", 'e', "NAME[=VALUE]",

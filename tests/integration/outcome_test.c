@@ -6,6 +6,7 @@
 
 #include "tests/lib/clock.h"
 #include "tests/lib/integration.h"
+#include "tests/lib/scratch.h"
 
 #define WAIT_MS 20000
 
@@ -123,6 +124,35 @@ START_TEST(long_output)
 END_TEST
 
 /* ---- programs */
+
+/* Asked for a process, the monitor takes the hosted guest beside the image for KVM. */
+START_TEST(sibling)
+{
+	char *hosted = guest_path("outcome"), *image, *alone;
+	struct command monitor;
+	size_t len;
+
+	if (engine_is_kvm())
+		return;
+	expect(asprintf(&image, "%s.elf", hosted) > 0);
+	expect_equal(
+		command_run(&monitor,
+			WORDS(monitor_path(), "run", "--engine", "process", image, "exit", "7"),
+			WAIT_MS),
+		7);
+	char *bytes = file_text(image, &len);
+	alone = scratch_path("alone.elf");
+	file_write(alone, bytes, len);
+	expect_equal(command_run(&monitor,
+			     WORDS(monitor_path(), "run", "--engine", "process", alone), WAIT_MS),
+		2);
+	command_expect_error(&monitor, "--engine process needs a hosted guest and there is no");
+	free(bytes);
+	free(alone);
+	free(image);
+	free(hosted);
+}
+END_TEST
 
 static const struct program {
 	const char *name, *grants;
@@ -272,6 +302,7 @@ static const struct integration_test tests[] = {
 	{&closed_descriptors, 60},
 	{&environment, 30},
 	{&long_output, 60},
+	{&sibling, 30},
 	{&help, 60},
 	{&crash, 60},
 	{&backtrace, 30},
