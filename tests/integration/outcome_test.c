@@ -125,6 +125,33 @@ END_TEST
 
 /* ---- programs */
 
+/* The command of --wrap would look in $PATH for a name without a slash; the image is the file. */
+START_TEST(wrapped_bare_name)
+{
+	static const char script[] = "cd \"$1\"; shift; exec \"$@\"";
+	char *hosted = guest_path("outcome"), *directory = scratch_subdir("bare"),
+	     *name = scratch_path("bare/true"), *target = realpath(hosted, NULL),
+	     *ferrule = realpath(monitor_path(), NULL);
+	struct command monitor;
+
+	if (engine_is_kvm())
+		return;
+	expect(target != NULL && ferrule != NULL);
+	expect_equal(symlink(target, name), 0);
+	int status = command_run(&monitor,
+		WORDS("sh", "-c", script, "sh", directory, ferrule, "run", "--wrap", "env", "true",
+			"exit", "5"),
+		WAIT_MS);
+	if (status != 5)
+		ck_abort_msg("status %d\n%s", status, file_tail(monitor.err));
+	free(ferrule);
+	free(target);
+	free(name);
+	free(directory);
+	free(hosted);
+}
+END_TEST
+
 /* Asked for a process, the monitor takes the hosted guest beside the image for KVM. */
 START_TEST(sibling)
 {
@@ -302,6 +329,7 @@ static const struct integration_test tests[] = {
 	{&closed_descriptors, 60},
 	{&environment, 30},
 	{&long_output, 60},
+	{&wrapped_bare_name, 30},
 	{&sibling, 30},
 	{&help, 60},
 	{&crash, 60},

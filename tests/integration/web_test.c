@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/integration/web_site.h"
@@ -434,6 +435,75 @@ START_TEST(byte_by_byte)
 }
 END_TEST
 
+/* ---- bodies that nobody wants */
+
+#define BODY_LEN  (8u << 20) /* bytes, more than the web server or any buffer on the way takes */
+#define LINGER_MS 2000       /* as in guest/programs/web.c */
+#define SLOW_MS   20000      /* a client that sends on and on for as long finds no end */
+#define REFUSED   "HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388608\r\n\r\n"
+
+static const struct {
+	const char *request;
+	int status;
+} unread[] = {
+	{"POST /letters.txt " REFUSED, 405},
+	{"PROPFIND / " REFUSED, 501},
+	{"GET /letters.txt " REFUSED, 413},
+};
+
+static void receive_refusal(int fd, int status)
+{
+	struct http_reply reply;
+
+	http_receive(fd, false, &reply);
+	expect_equal(reply.status, status);
+	expect(reply.closes);
+	expect(strstr(reply.body, "</html>") != NULL);
+	http_reply_free(&reply);
+	client_expect_end(fd);
+}
+
+/* The answer waits for a client that sends all of its body before it reads. */
+START_TEST(unread_body)
+{
+	struct web web;
+
+	web_start(&web);
+	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++) {
+		int fd = client_connect(web.port);
+		client_send(fd, unread[i].request, strlen(unread[i].request));
+		client_send_pattern(fd, i, 0, BODY_LEN);
+		receive_refusal(fd, unread[i].status);
+		client_close(fd);
+	}
+	web_stop(&web);
+}
+END_TEST
+
+/* One that never comes to the end of its body has the whole answer, and is left by the deadline. */
+START_TEST(unread_body_without_end)
+{
+	struct web web;
+
+	web_start(&web);
+	for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++) {
+		int fd = client_connect(web.port);
+		client_send(fd, unread[i].request, strlen(unread[i].request));
+		uint64_t begin = clock_ms();
+		receive_refusal(fd, unread[i].status);
+		while (send(fd, "x", 1, MSG_NOSIGNAL) == 1 && clock_ms() - begin < SLOW_MS)
+			sleep_ms(20);
+		uint64_t took = clock_ms() - begin;
+		if (took < LINGER_MS / 2 || took > LINGER_MS + 5000)
+			ck_abort_msg("%u: ended after %llu ms", unread[i].status,
+				(unsigned long long)took);
+		client_close(fd);
+	}
+	expect_get(&web, "/letters.txt", 200, LETTERS);
+	web_stop(&web);
+}
+END_TEST
+
 /* Half a request and the end; half a request and nothing; a reader that goes away. */
 START_TEST(rude_clients)
 {
@@ -485,6 +555,8 @@ static const struct integration_test tests[] = {
 	{&pipelined, 30},
 	{&connection_close, 60},
 	{&byte_by_byte, 30},
+	{&unread_body, 30},
+	{&unread_body_without_end, 60},
 	{&rude_clients, 30},
 };
 

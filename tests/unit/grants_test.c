@@ -6,11 +6,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/grants.h"
 #include "monitor/log.h"
 #include "monitor/stats.h"
+#include "tests/lib/clock.h"
 #include "tests/lib/suite.h"
 
 static struct grants grants;
@@ -293,6 +295,30 @@ START_TEST(port_in_use_is_said)
 }
 END_TEST
 
+/* A port that another process leaves within the monitor's patience is waited for. */
+START_TEST(port_just_left_is_waited_for)
+{
+	char value[64];
+	uint16_t port;
+	int fd = bound_socket(true, &port), status;
+
+	snprintf(value, sizeof(value), "127.0.0.1:%u", port);
+	ck_assert_int_eq(LISTEN(value), 0);
+	pid_t holder = fork();
+	ck_assert_int_ge(holder, 0);
+	if (holder == 0) {
+		sleep_ms(100);
+		_exit(0);
+	}
+	close(fd);
+	uint64_t begin = clock_ms();
+	ck_assert_msg(grants_probe_listen(&grants, error_text, sizeof(error_text)) == 0, "%s",
+		error_text);
+	ck_assert_uint_ge(clock_ms() - begin, 50); /* it was not free at once */
+	ck_assert_int_eq(waitpid(holder, &status, 0), holder);
+}
+END_TEST
+
 START_TEST(address_of_another_machine_is_said)
 {
 	ck_assert_int_eq(LISTEN("192.0.2.1:0"), 0);
@@ -505,6 +531,7 @@ static TCase *endpoint_tests(void)
 	tcase_add_test(tests, url_names_a_host);
 	tcase_add_test(tests, listen_takes_no_names);
 	tcase_add_test(tests, port_in_use_is_said);
+	tcase_add_test(tests, port_just_left_is_waited_for);
 	tcase_add_test(tests, address_of_another_machine_is_said);
 	tcase_add_test(tests, refusals_are_counted);
 	tcase_add_loop_test(
