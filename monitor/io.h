@@ -1,12 +1,15 @@
 /*
  * io: asynchronous operations on descriptors, and the sleep of the I/O thread. The
- * narrow interface that everything which relays is written against; io_uring.c
- * implements it.
+ * narrow interface that everything which relays is written against; a backend
+ * implements it (io_backend.h).
  *
  * An operation is a struct io_op inside the object that wants it. From the call
  * until done() it belongs to io, with the memory it reads or writes; done() is
  * called from io_turn, never from within the starting call. Every operation is
  * completed exactly once, cancelled ones with -ECANCELED.
+ *
+ * A descriptor that an operation was started on is io's to know until it is closed:
+ * by io_close_socket or io_close_file, or by its owner after io_forget.
  * I/O thread only.
  */
 #ifndef FERRULE_MONITOR_IO_H
@@ -49,10 +52,17 @@ void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t le
 /* offset UINT64_MAX: at the file position, or its end when O_APPEND. */
 void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset);
 void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
+/*
+ * Completes when an eventfd was written to since this completed last; the result is not negative
+ * then. One operation for each eventfd, which may be a blocking one, and no other reader.
+ */
+void io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
 /* Nobody waits for it: closing cannot be retried. A file's close can be its deletion, and take long (400 MiB:
  * 23 ms), so the kernel's own workers do it; a socket's is done at once. */
 void io_close_socket(struct io *io, int fd);
 void io_close_file(struct io *io, int fd);
+/* Nothing is in flight on this descriptor, and its owner is about to close it. */
+void io_forget(struct io *io, int fd);
 /* Completes with -ETIME after that many nanoseconds, -ECANCELED when cancelled (by its op). */
 void io_timeout(struct io *io, struct io_timer *timer, uint64_t ns);
 /* Asks for an early end of an operation in flight; its done() follows, with whatever result it got to. */
@@ -64,8 +74,8 @@ void io_cancel_all(struct io *io);
 /* Submits what was started and calls done() for what has completed. With wait, sleeps for the
  * first completion. Returns the number of completions. */
 unsigned io_turn(struct io *io, bool wait);
-/* Is a completion or work for io_turn there? Loads only; what spinning looks at. */
-bool io_ready(const struct io *io);
+/* Is a completion or work for io_turn there? What spinning looks at: io_uring's is loads only. */
+bool io_ready(struct io *io);
 /* Were operations started since the last io_turn? */
 bool io_unsubmitted(const struct io *io);
 /* Operations in flight. */

@@ -92,7 +92,7 @@ static uint64_t now_ns(void)
 static void wake_fd_arm(struct wake_fd *wake)
 {
 	wake->reading = true;
-	io_read(wake->loop->io, &wake->op, wake->fd, &wake->value, sizeof(wake->value), 0);
+	io_wake(wake->loop->io, &wake->op, wake->fd, &wake->value);
 }
 
 static void wake_fd_done(struct io_op *op, int result)

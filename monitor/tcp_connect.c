@@ -45,6 +45,16 @@ struct connector {
 
 static void connector_next(struct connector *connector);
 
+/* Of the attempt that failed or is not wanted any more, if there was one. */
+static void connector_close(struct connector *connector)
+{
+	if (connector->fd < 0)
+		return;
+	io_forget(connector->io, connector->fd);
+	close(connector->fd);
+	connector->fd = -1;
+}
+
 /* The connector's own end, once an answer was given and nothing is in flight. */
 static void connector_settle(struct connector *connector)
 {
@@ -59,8 +69,7 @@ static void connector_settle(struct connector *connector)
 	}
 	if (connector->connecting || connector->timing || connector->looking_up)
 		return;
-	if (connector->fd >= 0)
-		close(connector->fd);
+	connector_close(connector);
 	if (connector->stream != NULL)
 		stream_release(connector->stream);
 	free(connector);
@@ -107,8 +116,7 @@ static void connect_complete(struct io_op *op, int result)
 		connector_done(connector);
 	} else {
 		connector->error = -result;
-		close(connector->fd);
-		connector->fd = -1;
+		connector_close(connector);
 		connector_next(connector);
 	}
 }

@@ -116,6 +116,7 @@ static void listener_settle(struct tcp_listener *listener)
 		posted_release(listener->posted[i].stream, ECONNABORTED);
 	for (uint32_t i = 0; i < listener->waiting_count; i++)
 		close(listener->waiting[i].fd);
+	io_forget(listener->io, listener->fd);
 	close(listener->fd); /* a listening socket's close does not wait */
 	ring_finish(&stream->pipe.out);
 	stream_flush(stream);
