@@ -229,7 +229,7 @@ static void fs_open(struct stream *stream, struct wire_bytes payload)
 		.probe = {.work = probe_run, .done = probe_done},
 	};
 	stream->relay = fs;
-	worker_submit(loop_workers(stream->loop), stream->loop, &fs->probe);
+	worker_submit(loop_workers(stream->loop), &fs->probe);
 }
 
 static void fs_signal(struct stream *stream)

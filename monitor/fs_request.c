@@ -140,11 +140,9 @@ static void work_done(struct worker_job *job)
 
 static void submit_work(struct fs_request *request)
 {
-	struct loop *loop = request->fs->stream->loop;
-
 	request->job.work = work_run;
 	request->job.done = work_done;
-	worker_submit(loop_workers(loop), loop, &request->job);
+	worker_submit(loop_workers(request->fs->stream->loop), &request->job);
 }
 
 static void take_lane(struct fs_lane *lane, struct fs_request *request)

@@ -157,6 +157,11 @@ static bool mailbox_sleep(struct loop *loop)
 	return atomic_load(&loop->mailbox) == NULL;
 }
 
+static void post_to_loop(void *loop, struct loop_message *message)
+{
+	loop_post(loop, message);
+}
+
 /* ---- turns */
 
 static bool bell_run(struct loop *loop)
@@ -324,10 +329,10 @@ static int thread_begin(struct loop *loop)
 	result = stream_table_create(&loop->streams, loop);
 	if (result < 0)
 		return result;
-	result = worker_pool_create(&loop->workers, LOOP_WORKERS);
+	result = worker_pool_create(&loop->workers, LOOP_WORKERS, post_to_loop, loop);
 	if (result < 0)
 		return result;
-	result = worker_pool_create(&loop->resolvers, LOOP_RESOLVERS);
+	result = worker_pool_create(&loop->resolvers, LOOP_RESOLVERS, post_to_loop, loop);
 	if (result < 0)
 		return result;
 	wake_fd_arm(&loop->doorbell);

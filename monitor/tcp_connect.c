@@ -229,8 +229,7 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 {
 	if (wanted->remote.family == TCP_NAME) {
 		connector->looking_up = true;
-		worker_submit(loop_resolvers(connector->stream->loop), connector->stream->loop,
-			&connector->lookup);
+		worker_submit(loop_resolvers(connector->stream->loop), &connector->lookup);
 		return;
 	}
 	int result = tcp_to_sockaddr(

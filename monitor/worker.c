@@ -17,6 +17,8 @@ struct worker_pool {
 	struct worker_job **last; /* where the next job is linked */
 	bool stopping;
 
+	worker_post *post;
+	void *target;
 	unsigned in_flight; /* I/O thread only */
 	unsigned threads;   /* that were started; written before and after they run */
 	pthread_t thread[];
@@ -45,7 +47,8 @@ static void *thread_main(void *argument)
 
 	while ((job = take_job(pool)) != NULL) {
 		job->work(job);
-		loop_post(job->loop, &job->message); /* the job is the I/O thread's from here on */
+		/* The job is the I/O thread's from here on. */
+		pool->post(pool->target, &job->message);
 	}
 	return NULL;
 }
@@ -76,12 +79,15 @@ static int start_threads(struct worker_pool *pool, unsigned threads)
 	return result;
 }
 
-int worker_pool_create(struct worker_pool **ret_pool, unsigned threads)
+int worker_pool_create(
+	struct worker_pool **ret_pool, unsigned threads, worker_post *post, void *target)
 {
 	assert(threads > 0);
 	struct worker_pool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->thread[0]));
 	if (pool == NULL)
 		return -ENOMEM;
+	pool->post = post;
+	pool->target = target;
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
@@ -108,11 +114,10 @@ void worker_pool_destroy(struct worker_pool *pool)
 	free(pool);
 }
 
-void worker_submit(struct worker_pool *pool, struct loop *loop, struct worker_job *job)
+void worker_submit(struct worker_pool *pool, struct worker_job *job)
 {
 	stats.worker_jobs++;
 	pool->in_flight++;
-	job->loop = loop;
 	job->pool = pool;
 	job->message.run = job_returned;
 	job->next = NULL;

@@ -12,9 +12,9 @@
 #define JOBS     1000
 #define LIMIT_MS 5000
 
-/* ---- what worker.c uses of the loop */
+/* ---- the mailbox */
 
-struct loop {
+struct mailbox {
 	struct worker_pool *pool;
 	pthread_mutex_t lock;
 	pthread_cond_t came;
@@ -22,10 +22,12 @@ struct loop {
 	struct loop_message **last;
 };
 
-static struct loop loop;
+static struct mailbox mailbox;
 
-void loop_post(struct loop *to, struct loop_message *message)
+static void post(void *target, struct loop_message *message)
 {
+	struct mailbox *to = target;
+
 	pthread_mutex_lock(&to->lock);
 	message->next = NULL;
 	*to->last = message;
@@ -36,14 +38,14 @@ void loop_post(struct loop *to, struct loop_message *message)
 
 static void run_one(void)
 {
-	pthread_mutex_lock(&loop.lock);
-	while (loop.first == NULL)
-		pthread_cond_wait(&loop.came, &loop.lock);
-	struct loop_message *message = loop.first;
-	loop.first = message->next;
-	if (loop.first == NULL)
-		loop.last = &loop.first;
-	pthread_mutex_unlock(&loop.lock);
+	pthread_mutex_lock(&mailbox.lock);
+	while (mailbox.first == NULL)
+		pthread_cond_wait(&mailbox.came, &mailbox.lock);
+	struct loop_message *message = mailbox.first;
+	mailbox.first = message->next;
+	if (mailbox.first == NULL)
+		mailbox.last = &mailbox.first;
+	pthread_mutex_unlock(&mailbox.lock);
 	message->run(message);
 }
 
@@ -89,15 +91,15 @@ static void submit(unsigned number, int wait_fd)
 		.number = number,
 		.wait_fd = wait_fd,
 	};
-	worker_submit(loop.pool, &loop, &numbered[number].job);
+	worker_submit(mailbox.pool, &numbered[number].job);
 }
 
 static void begin(unsigned threads)
 {
-	loop.last = &loop.first;
-	pthread_mutex_init(&loop.lock, NULL);
-	pthread_cond_init(&loop.came, NULL);
-	expect_equal(worker_pool_create(&loop.pool, threads), 0);
+	mailbox.last = &mailbox.first;
+	pthread_mutex_init(&mailbox.lock, NULL);
+	pthread_cond_init(&mailbox.came, NULL);
+	expect_equal(worker_pool_create(&mailbox.pool, threads, post, &mailbox), 0);
 }
 
 START_TEST(every_job_is_worked_and_returned_once)
@@ -105,15 +107,15 @@ START_TEST(every_job_is_worked_and_returned_once)
 	begin(3);
 	for (unsigned i = 0; i < JOBS; i++)
 		submit(i, -1);
-	expect_equal(worker_in_flight(loop.pool), JOBS);
+	expect_equal(worker_in_flight(mailbox.pool), JOBS);
 	for (unsigned i = 0; i < JOBS; i++)
 		run_one();
-	expect_equal(worker_in_flight(loop.pool), 0);
+	expect_equal(worker_in_flight(mailbox.pool), 0);
 	for (unsigned i = 0; i < JOBS; i++) {
 		expect(numbered[i].done);
 		expect(!pthread_equal(numbered[i].worked_by, pthread_self()));
 	}
-	worker_pool_destroy(loop.pool);
+	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
 
@@ -126,7 +128,7 @@ START_TEST(one_thread_works_in_order)
 		run_one();
 	for (unsigned i = 0; i < JOBS; i++)
 		expect_equal(begun_order[i], i);
-	worker_pool_destroy(loop.pool);
+	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
 
@@ -142,11 +144,11 @@ START_TEST(a_job_that_blocks_holds_up_one_thread)
 	for (unsigned i = 1; i < 10; i++)
 		run_one();
 	expect(!numbered[0].done);
-	expect_equal(worker_in_flight(loop.pool), 1);
+	expect_equal(worker_in_flight(mailbox.pool), 1);
 	expect_equal(write(pipe_fd[1], "", 1), 1);
 	run_one();
 	expect(numbered[0].done);
-	worker_pool_destroy(loop.pool);
+	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
 
@@ -166,26 +168,26 @@ START_TEST(done_may_submit_again)
 		run_one();
 	}
 	run_one();
-	expect_equal(worker_in_flight(loop.pool), 0);
-	worker_pool_destroy(loop.pool);
+	expect_equal(worker_in_flight(mailbox.pool), 0);
+	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
 
-/* Of two pools on one loop each counts its own jobs. */
+/* Of two pools with one mailbox each counts its own jobs. */
 START_TEST(a_job_returns_to_its_pool)
 {
 	struct worker_pool *first;
 
 	begin(1);
-	first = loop.pool;
-	expect_equal(worker_pool_create(&loop.pool, 1), 0);
+	first = mailbox.pool;
+	expect_equal(worker_pool_create(&mailbox.pool, 1, post, &mailbox), 0);
 	submit(0, -1);
 	expect_equal(worker_in_flight(first), 0);
-	expect_equal(worker_in_flight(loop.pool), 1);
+	expect_equal(worker_in_flight(mailbox.pool), 1);
 	run_one();
 	expect_equal(worker_in_flight(first), 0);
-	expect_equal(worker_in_flight(loop.pool), 0);
-	worker_pool_destroy(loop.pool);
+	expect_equal(worker_in_flight(mailbox.pool), 0);
+	worker_pool_destroy(mailbox.pool);
 	worker_pool_destroy(first);
 }
 END_TEST
@@ -193,7 +195,7 @@ END_TEST
 START_TEST(a_pool_without_work_ends)
 {
 	begin(4);
-	worker_pool_destroy(loop.pool);
+	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
 
