@@ -1,12 +1,71 @@
 #include "monitor/io.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "monitor/io_backend.h"
+#include "monitor/log.h"
 
-int io_create(struct io **ret_io)
+#define DISABLED_PATH "/proc/sys/kernel/io_uring_disabled"
+
+/* ---- which backend */
+
+/* Does the administrator's switch say so? 1 is for all but a group, 2 for all. */
+static bool is_disabled(void)
 {
-	return io_create_uring(ret_io);
+	FILE *file = fopen(DISABLED_PATH, "re");
+	int value = 0;
+
+	if (file == NULL)
+		return false;
+	if (fscanf(file, "%d", &value) != 1)
+		value = 0;
+	fclose(file);
+	return value != 0;
+}
+
+const char *io_refusal_remedy(int error)
+{
+	static const char profile[] = "allow io_uring_setup, io_uring_enter and io_uring_register "
+				      "in the container's seccomp profile";
+
+	switch (error) {
+	case EPERM:
+		return is_disabled() ? "set the sysctl kernel.io_uring_disabled to 0" : profile;
+	case EACCES:
+		return "allow io_uring in the policy of the security module";
+	case ENOSYS:
+		return profile;
+	case EINVAL:
+		return "run Linux 6.1 or later";
+	case ENOMEM:
+		return "raise the limit on locked memory (ulimit -l)";
+	default:
+		return "see io_uring_setup(2)";
+	}
+}
+
+int io_create(struct io **ret_io, enum io_choice choice)
+{
+	int result = choice == IO_EVENT ? -ENOSYS : io_create_uring(ret_io);
+
+	if (result == 0) {
+		log_line(LOG_INFO, "sockets and files are moved by io_uring");
+		return 0;
+	}
+	if (choice == IO_URING)
+		return result;
+	if (choice == IO_AUTO)
+		log_line(LOG_WARNING,
+			"io_uring is refused here (%s), libevent takes its place; to have it, %s; "
+			"--io event silences this",
+			strerror(-result), io_refusal_remedy(-result));
+	result = io_create_event(ret_io);
+	if (result == 0)
+		log_line(LOG_INFO, "sockets and files are moved by libevent");
+	return result;
 }
 
 void io_destroy(struct io *io)

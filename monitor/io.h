@@ -20,11 +20,28 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct event;
 struct io;
+
+struct io_link {
+	struct io_link *next, *prev;
+};
 
 struct io_op {
 	/* result: bytes, a descriptor or 0; or a negative errno. The op may be reused at once. */
 	void (*done)(struct io_op *op, int result);
+	/* The rest is the backend's while the operation is in flight; io_uring has its own memory. */
+	struct io_link link;
+	void *bytes; /* or an address */
+	union {
+		size_t len;
+		socklen_t *ret_len;
+		struct event *timer;
+	};
+	uint64_t offset; /* or a time */
+	int fd;
+	int result;
+	uint8_t kind, state;
 };
 
 /* An operation that lets time pass. */
@@ -36,8 +53,16 @@ struct io_timer {
 /* The object that holds this operation. */
 #define io_container(op, type, member) ((type *)(void *)((char *)(op) - offsetof(type, member)))
 
-/* To be called by the thread that will use it. 0 or a negative errno. */
-int io_create(struct io **ret_io);
+/* Which backend: io_uring, libevent, or the first of them that is to be had here. */
+enum io_choice { IO_AUTO, IO_URING, IO_EVENT };
+
+/*
+ * To be called by the thread that will use it. 0 or a negative errno. The log says which backend it
+ * is, and warns when IO_AUTO had to do without io_uring.
+ */
+int io_create(struct io **ret_io, enum io_choice choice);
+/* What to do about io_uring_setup failing with this errno (positive): a phrase. */
+const char *io_refusal_remedy(int error);
 /* No operation may be in flight. */
 void io_destroy(struct io *io);
 

@@ -41,5 +41,6 @@ struct io {
 
 /* 0 or a negative errno. */
 int io_create_uring(struct io **ret_io);
+int io_create_event(struct io **ret_io);
 
 #endif

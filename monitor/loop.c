@@ -323,7 +323,7 @@ static void nap(void)
 
 static int thread_begin(struct loop *loop)
 {
-	int result = io_create(&loop->io);
+	int result = io_create(&loop->io, loop->config.config->io);
 	if (result < 0)
 		return result;
 	result = stream_table_create(&loop->streams, loop);

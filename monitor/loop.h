@@ -32,7 +32,7 @@ struct loop_config {
 	int interrupt_fd;
 };
 
-/* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno, io_uring's as a rule. */
+/* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno, that of io_create as a rule. */
 int loop_start(struct loop **ret_loop, const struct loop_config *config);
 /* The guest is about to run under this engine: control pipe and streams come alive. Any thread, once. */
 void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct engine *engine);

@@ -6,11 +6,12 @@
  *
  * Threads, and who owns what:
  *   main    libevent: signals, timers, the end of the guest. Owns the engine.
- *   I/O     loop.c: the io_uring, the arena, every stream and relay. Nothing
+ *   I/O     loop.c: io, the arena, every stream and relay. Nothing
  *           else touches them; others leave word in its mailbox (loop_post).
  *   vCPU    vm.c: KVM_RUN and the exits, none of them on a data path.
  *   log     log.c: writes log lines, because stderr can block.
- *   workers worker.c: path operations and name lookups, which can block.
+ *   workers worker.c: path operations and name lookups, which can block; files, where there
+ *           is no io_uring.
  *
  * The data loop has a thread of its own so that one io_uring_enter both submits
  * and sleeps, and so that nothing which libevent serves stands between a packet and its guest.
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "monitor/grants.h"
+#include "monitor/io.h"
 
 #define MONITOR_STATUS_USAGE 2 /* bad option, image, grant or machine: nothing was run */
 
@@ -32,6 +34,7 @@ struct config {
 	int argc;          /* the program's arguments, argv[0] its name */
 	char **argv;
 	const char *engine; /* "auto", "kvm", "process" */
+	enum io_choice io;  /* what moves sockets and files */
 	char **wrap;       /* words of the command that a hosted guest runs under, NULL behind; NULL: none */
 	uint64_t memory;   /* bytes of guest RAM */
 	uint64_t poll_ns;  /* the longest that either side spins before it sleeps */

@@ -13,8 +13,8 @@
 #define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
-static option_parse parse_listen, parse_connect, parse_mount, parse_engine, parse_memory, parse_env,
-	parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+static option_parse parse_listen, parse_connect, parse_mount, parse_engine, parse_io, parse_memory,
+	parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "ADDR:PORT",
@@ -34,6 +34,10 @@ const struct option_row option_rows[] = {
 		"guest, which is not confined: of NAME.elf, the NAME\n"
 		"beside it); auto, the default, is KVM where it is usable",
 		parse_engine},
+	{"io", 0, "uring|event|auto",
+		"what moves sockets and files: io_uring, or libevent;\n"
+		"auto, the default, is io_uring where it is not refused",
+		parse_io},
 	{"memory", 'm', "SIZE", "memory of the guest, with k, M or G (default 256M)", parse_memory},
 	{"env", 'e', "NAME[=VALUE]",
 		"a variable of the guest's environment, which is empty\n"
@@ -87,6 +91,20 @@ static int parse_engine(
 		}
 	return log_sentence(ret_error, error_len, EINVAL,
 		"there is no engine '%s'; write --engine kvm, process or auto", value);
+}
+
+static int parse_io(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	static const char *const names[] = {
+		[IO_AUTO] = "auto", [IO_URING] = "uring", [IO_EVENT] = "event"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(value, names[i]) == 0) {
+			options->config.io = (enum io_choice)i;
+			return 0;
+		}
+	return log_sentence(ret_error, error_len, EINVAL,
+		"--io has no '%s'; write --io uring, event or auto", value);
 }
 
 /* A whole number in *ret_number, and what follows it in *ret_rest; false: none, or too large. */

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -34,8 +35,8 @@ struct run {
 	size_t error_len;
 
 	struct choice choice;
-	char **mounts; /* "ro:/dir", one for each of config->grants.mount */
-	char **wrap;   /* config->wrap and choice.path; NULL: none */
+	char **mounts;      /* "ro:/dir", one for each of config->grants.mount */
+	char **wrap;        /* config->wrap and choice.path; NULL: none */
 	char *wrapped_path; /* the image for wrap, when its name alone would not do; or NULL */
 	struct arena *arena;
 	struct arena_ring control_ring[2];
@@ -74,7 +75,8 @@ static int raise_descriptor_limit(struct run *run)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_max >= DESCRIPTORS_MIN)
 		return 0;
-	return cannot(run, EMFILE, "start", "raise the limit on open files to 64 or more (ulimit -n)");
+	return cannot(
+		run, EMFILE, "start", "raise the limit on open files to 64 or more (ulimit -n)");
 }
 
 static void set_signals(void)
@@ -230,6 +232,14 @@ static int start_log(struct run *run)
 		     : 0;
 }
 
+static int cannot_use_uring(struct run *run, int error)
+{
+	char remedy[200];
+
+	snprintf(remedy, sizeof(remedy), "%s, or leave --io uring out", io_refusal_remedy(error));
+	return cannot(run, error, "start the I/O thread with io_uring", remedy);
+}
+
 static int start_loop(struct run *run)
 {
 	const struct loop_config config = {
@@ -241,10 +251,11 @@ static int start_loop(struct run *run)
 	};
 	int error = loop_start(&run->loop, &config);
 
+	if (error && run->config->io == IO_URING)
+		return cannot_use_uring(run, -error);
 	if (error)
 		return cannot(run, -error, "start the I/O thread",
-			"io_uring of Linux 6.1 or later has to be allowed here (see "
-			"/proc/sys/kernel/io_uring_disabled and the container's seccomp profile)");
+			"raise the limit on processes (ulimit -u) or free memory");
 	return 0;
 }
 
@@ -327,7 +338,8 @@ static void copy_engine_stats(const struct run *run)
 	stats.other_exits = engine_stats.other_exits;
 }
 
-/* An operation on the host would not end and may still write to the arena: nothing is freed any more. */
+/* An operation on the host would not end and may still write to the arena: nothing is freed any
+ * more. */
 static _Noreturn void leave(const struct run *run, int status)
 {
 	if (run->config->stats)
@@ -349,8 +361,9 @@ static int stop(struct run *run)
 	run->choice.ops->destroy(run->engine);
 	run->engine = NULL;
 	log_stop();
-	int status = run->signal != 0 ? SIGNAL_STATUS + run->signal
-				      : atomic_load_explicit(&run->guest_status, memory_order_acquire);
+	int status = run->signal != 0
+			     ? SIGNAL_STATUS + run->signal
+			     : atomic_load_explicit(&run->guest_status, memory_order_acquire);
 	if (!quiet)
 		leave(run, status);
 	return status;

@@ -24,8 +24,8 @@ static const struct counter_row counters[] = {
 	COUNTER(doorbells, "times that the guest woke the I/O thread"),
 	COUNTER(interrupts, "times that the I/O thread woke the guest"),
 	COUNTER(bell_scans, "turns that found pending streams, awake or woken"),
-	COUNTER(io_enters, "calls of io_uring_enter"),
-	COUNTER(io_operations, "operations given to io_uring"),
+	COUNTER(io_enters, "calls of io_uring_enter or epoll_wait"),
+	COUNTER(io_operations, "operations on sockets and files, by io_uring or libevent"),
 	COUNTER(sleeps, "times that the I/O thread went to sleep"),
 	COUNTER(polls_won, "spins that work ended"),
 	COUNTER(polls_lost, "spins that ended in a sleep"),
@@ -49,7 +49,7 @@ static const struct counter_row per_mib[] = {
 	{"doorbells_per_mib", "doorbells for each MiB relayed", offsetof(struct stats, doorbells)},
 	{"interrupts_per_mib", "interrupts for each MiB relayed",
 		offsetof(struct stats, interrupts)},
-	{"io_enters_per_mib", "calls of io_uring_enter for each MiB relayed",
+	{"io_enters_per_mib", "calls of io_uring_enter or epoll_wait for each MiB relayed",
 		offsetof(struct stats, io_enters)},
 };
 #define PER_MIB_COUNT (sizeof(per_mib) / sizeof(per_mib[0]))

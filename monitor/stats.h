@@ -15,7 +15,7 @@ struct stats {
 	uint64_t doorbells;           /* times that the guest woke the I/O thread */
 	uint64_t interrupts;          /* times that the I/O thread woke the guest */
 	uint64_t bell_scans;          /* turns that found pending slots, awake or woken */
-	uint64_t io_enters;           /* io_uring_enter calls */
+	uint64_t io_enters;           /* io_uring_enter or epoll_wait calls */
 	uint64_t io_operations;
 	uint64_t sleeps;              /* times that the I/O thread went to sleep */
 	uint64_t polls_won;           /* spins that work ended */

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -43,6 +44,9 @@ void guest_end_start_silent(struct guest_end *guest)
 	for (int side = 0; side < 2; side++)
 		ck_assert_int_eq(
 			arena_take_ring(guest->arena, CONTROL_LEN, &ring[side], &fresh), 0);
+	const char *io = getenv("FERRULE_IO");
+	if (io != NULL && strcmp(io, "event") == 0)
+		guest->config.io = IO_EVENT;
 	guest->doorbell_fd = eventfd(0, EFD_CLOEXEC);
 	guest->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct loop_config config = {

@@ -1,6 +1,7 @@
 /*
  * The guest's end of the bridge for tests of the monitor: a monitor's I/O thread with an
  * arena and no guest behind it, and blocking calls that play the guest, in this process.
+ * FERRULE_IO=event in the environment: over libevent (io.h).
  * A call that waits longer than GUEST_END_WAIT_MS fails the test. Uses Check.
  */
 #ifndef FERRULE_TESTS_LIB_GUEST_END_H

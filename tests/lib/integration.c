@@ -230,9 +230,14 @@ void guest_start(struct command *ret_monitor, const char *const *options, const 
 	const char *const *arguments)
 {
 	const char *argv[WORDS_MAX] = {monitor_path(), "run", "--engine", engine};
+	const char *io = getenv("FERRULE_IO");
 	size_t count = 4;
 	char *path = guest_path(name);
 
+	if (io != NULL) {
+		argv[count++] = "--io";
+		argv[count++] = io;
+	}
 	for (; *options != NULL && count < WORDS_MAX - 2; options++)
 		argv[count++] = *options;
 	argv[count++] = path;

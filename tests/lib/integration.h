@@ -5,6 +5,7 @@
  *     build/tests/echo_test kvm
  *     CK_RUN_CASE=half_close build/tests/echo_test process
  *
+ * FERRULE_IO is the monitor's --io, for the tests that do not set it themselves.
  * FERRULE_FULL=1 makes loads as large as they are judged (tests/bench/judge);
  * without it they are what a run of all tests can afford.
  */

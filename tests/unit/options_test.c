@@ -47,6 +47,7 @@ START_TEST(defaults_are_as_documented)
 	ck_assert_int_eq(PARSE("web.elf"), 0);
 	ck_assert_str_eq(options.config.image, "web.elf");
 	ck_assert_str_eq(options.config.engine, "auto");
+	ck_assert_int_eq(options.config.io, IO_AUTO);
 	ck_assert_uint_eq(options.config.memory, 256 << 20);
 	ck_assert_uint_eq(options.config.poll_ns, 200000);
 	ck_assert_int_eq(options.config.envc, 0);
@@ -188,6 +189,18 @@ START_TEST(log_level_and_engine_are_words)
 }
 END_TEST
 
+START_TEST(io_is_a_word)
+{
+	ck_assert_int_eq(PARSE("--io", "uring", "g"), 0);
+	ck_assert_int_eq(options.config.io, IO_URING);
+	ck_assert_int_eq(PARSE("--io=event", "g"), 0);
+	ck_assert_int_eq(options.config.io, IO_EVENT);
+	ck_assert_int_eq(PARSE("--io", "event", "--io", "auto", "g"), 0);
+	ck_assert_int_eq(options.config.io, IO_AUTO);
+	ck_assert_int_lt(PARSE("--io", "epoll", "g"), 0);
+}
+END_TEST
+
 START_TEST(help_and_version_need_no_image)
 {
 	ck_assert_int_eq(PARSE("--help"), 0);
@@ -250,9 +263,9 @@ END_TEST
 START_TEST(help_names_every_option)
 {
 	static const char *const names[] = {"--listen ADDR:PORT", "--connect HOST:PORT",
-		"--mount HOSTDIR:GUESTDIR[:rw]", "--engine kvm|process|auto", "--memory SIZE",
-		"--env NAME", "--wrap COMMAND", "--poll-us N", "--log-level LEVEL", "--stats",
-		"--help", "--version"};
+		"--mount HOSTDIR:GUESTDIR[:rw]", "--engine kvm|process|auto",
+		"--io uring|event|auto", "--memory SIZE", "--env NAME", "--wrap COMMAND",
+		"--poll-us N", "--log-level LEVEL", "--stats", "--help", "--version"};
 	char *text = NULL;
 	size_t len;
 	FILE *file = open_memstream(&text, &len);
@@ -282,6 +295,7 @@ int main(void)
 	tcase_add_test(tests, wrap_is_words);
 	tcase_add_test(tests, poll_is_in_microseconds);
 	tcase_add_test(tests, log_level_and_engine_are_words);
+	tcase_add_test(tests, io_is_a_word);
 	tcase_add_test(tests, help_and_version_need_no_image);
 	tcase_add_loop_test(
 		tests, mistakes_earn_a_sentence, 0, (int)(sizeof(mistakes) / sizeof(mistakes[0])));
