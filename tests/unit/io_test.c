@@ -602,6 +602,54 @@ START_TEST(files_are_written_and_read)
 }
 END_TEST
 
+/* /proc cannot read without waiting, RWF_NOWAIT that is. */
+START_TEST(files_that_may_block)
+{
+	static const char wanted[] = "Linux version";
+	char bytes[64];
+	struct one one[10];
+
+	begin(_i);
+	int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
+	for (int i = 0; i < 10; i++)
+		START(io_read(io, op_of(&one[i]), fd, bytes, sizeof(bytes), 0));
+	for (int i = 0; i < 10; i++)
+		expect_equal(finish(&one[i]), sizeof(bytes));
+	expect(memcmp(bytes, wanted, sizeof(wanted) - 1) == 0);
+	io_close_file(io, fd);
+	settle();
+	end();
+}
+END_TEST
+
+/* However many are closed at once, and whatever is under way. */
+START_TEST(files_are_closed)
+{
+	struct one one;
+	int fd[100];
+
+	begin(_i);
+	for (int i = 0; i < 100; i++)
+		fd[i] = make_file(O_RDWR);
+	for (int i = 0; i < 100; i++) {
+		io_close_file(io, fd[i]);
+		if (i % 7 == 0)
+			settle();
+	}
+	for (int i = 0; i < 500; i++) {
+		START((op_of(&one), io_timeout(io, &one.timer, 1000000u)));
+		finish(&one);
+		int left = 0;
+		for (int j = 0; j < 100; j++)
+			left += fcntl(fd[j], F_GETFD) >= 0;
+		if (left == 0)
+			break;
+		expect(i < 499);
+	}
+	end();
+}
+END_TEST
+
 START_TEST(appends_where_the_end_is)
 {
 	char bytes[8];
@@ -718,6 +766,8 @@ static const TTest *const *const tests[] = {
 	&timers_in_their_order,
 	&every_wake_is_told,
 	&files_are_written_and_read,
+	&files_that_may_block,
+	&files_are_closed,
 	&appends_where_the_end_is,
 	&files_tell_errors,
 	&files_may_be_cancelled,

@@ -1,0 +1,209 @@
+/*
+ * Files over readiness: the kernel says that they are always ready, and then blocks. What lies in
+ * the page cache is had at once, with RWF_NOWAIT; the rest, sync and close are a worker's.
+ */
+#include "monitor/io_event.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FILE_WORKERS     4u
+#define FILE_CLOSES      16u /* files that are closed together */
+#define FILE_CLOSE_TURNS 64u /* that a file waits for others */
+
+/* What a worker does: an operation, or closing some files. */
+struct file_job {
+	struct worker_job job;
+	struct event_io *owner;
+	struct io_op *op; /* NULL: closes */
+	int result;
+	struct event_closing files;
+};
+
+/* One read or write; flags as preadv2 has them. */
+static ssize_t transfer(const struct io_op *op, int flags)
+{
+	const struct iovec span = {op->bytes, op->len};
+	off_t offset = (off_t)op->offset; /* -1: at the file position */
+
+	if (op->kind == EVENT_READ)
+		return preadv2(op->fd, &span, 1, offset, flags);
+	return pwritev2(op->fd, &span, 1, offset, flags);
+}
+
+/* On a worker. */
+static int work_on_file(const struct io_op *op)
+{
+	ssize_t result;
+
+	if (op->kind == EVENT_SYNC)
+		result = fsync(op->fd);
+	else if (op->kind == EVENT_SYNC_DATA)
+		result = fdatasync(op->fd);
+	else
+		result = transfer(op, 0);
+	return result < 0 ? -errno : (int)result;
+}
+
+static void job_work(struct worker_job *job)
+{
+	struct file_job *self = io_container(job, struct file_job, job);
+
+	if (self->op != NULL)
+		self->result = work_on_file(self->op);
+	for (size_t i = 0; i < self->files.count; i++)
+		close(self->files.fd[i]);
+}
+
+static void job_done(struct worker_job *job)
+{
+	struct file_job *self = io_container(job, struct file_job, job);
+
+	if (self->op != NULL)
+		event_complete(self->owner, self->op, self->result);
+	free(self->files.fd);
+	free(self);
+}
+
+/* NULL: no memory. */
+static struct file_job *make_job(struct event_io *owner, struct io_op *op)
+{
+	struct file_job *job = malloc(sizeof(*job));
+
+	if (job != NULL)
+		*job = (struct file_job){
+			.job = {.work = job_work, .done = job_done}, .owner = owner, .op = op};
+	return job;
+}
+
+/*
+ * A wake for each would cost more than most closes do (64 connections to the guest web lost a
+ * quarter of their requests to that), so they gather while the thread is busy, for a while.
+ */
+void event_file_close(struct event_io *owner, bool now)
+{
+	if (owner->files.count == 0 || (!now && owner->files.count < FILE_CLOSES &&
+					       ++owner->close_turns < FILE_CLOSE_TURNS))
+		return;
+	struct file_job *job = make_job(owner, NULL);
+	if (job == NULL)
+		return; /* with the next ones */
+	job->files = owner->files;
+	owner->files = (struct event_closing){0};
+	owner->close_turns = 0;
+	worker_submit(owner->workers, &job->job);
+}
+
+void event_file_begin(struct event_io *owner, struct io_op *op)
+{
+	bool moves = op->kind == EVENT_READ || op->kind == EVENT_WRITE;
+	ssize_t result = moves ? transfer(op, RWF_NOWAIT) : -1;
+
+	/*
+	 * Some file systems know no RWF_NOWAIT, and an error in earnest the worker will meet again.
+	 * Nor is 0 the end of the file for sure: Linux 5.9 and 5.10 (readv(2), bugs).
+	 */
+	if (result > 0 || (result == 0 && (op->len == 0 || op->kind == EVENT_WRITE))) {
+		event_complete(owner, op, (int)result);
+		return;
+	}
+	struct file_job *job = make_job(owner, op);
+	if (job == NULL) {
+		event_complete(owner, op, -ENOMEM);
+		return;
+	}
+	op->state = EVENT_WORKING;
+	worker_submit(owner->workers, &job->job);
+}
+
+/* ---- the way back from the workers: loop.c has the same for others */
+
+static void post(void *target, struct loop_message *message)
+{
+	struct event_io *owner = target;
+	struct loop_message *first = atomic_load_explicit(&owner->mailbox, memory_order_relaxed);
+
+	/*
+	 * seq_cst: release, paired with the exchange in event_file_run_mail, for the message's
+	 * contents; and it is stored before the look at 'asleep', paired with event_file_may_sleep.
+	 */
+	do
+		message->next = first;
+	while (!atomic_compare_exchange_weak(&owner->mailbox, &first, message));
+	if (atomic_exchange(&owner->asleep, false))
+		eventfd_write(owner->mail_fd, 1);
+}
+
+bool event_file_may_sleep(struct event_io *owner)
+{
+	atomic_store(&owner->asleep, true);
+	return atomic_load(&owner->mailbox) == NULL;
+}
+
+void event_file_awake(struct event_io *owner)
+{
+	atomic_store_explicit(&owner->asleep, false, memory_order_relaxed);
+}
+
+bool event_file_has_mail(const struct event_io *owner)
+{
+	return atomic_load_explicit(&owner->mailbox, memory_order_relaxed) != NULL;
+}
+
+void event_file_run_mail(struct event_io *owner)
+{
+	if (!event_file_has_mail(owner))
+		return;
+	struct loop_message *newest =
+		atomic_exchange_explicit(&owner->mailbox, NULL, memory_order_acquire);
+	struct loop_message *oldest = NULL;
+	while (newest != NULL) {
+		struct loop_message *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest != NULL) {
+		struct loop_message *next = oldest->next;
+		oldest->run(oldest);
+		oldest = next;
+	}
+}
+
+/* It only ends a sleep. By edge, and never read. */
+static void on_mail(evutil_socket_t fd, short what, void *context)
+{
+	(void)fd, (void)what, (void)context;
+}
+
+/* ---- the beginning and the end */
+
+int event_file_start(struct event_io *owner)
+{
+	owner->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (owner->mail_fd < 0)
+		return -errno;
+	event_assign(&owner->on_mail, owner->base, owner->mail_fd, EV_READ | EV_PERSIST | EV_ET,
+		on_mail, owner);
+	if (event_add(&owner->on_mail, NULL) < 0)
+		return -ENOMEM;
+	return worker_pool_create(&owner->workers, FILE_WORKERS, post, owner);
+}
+
+void event_file_stop(struct event_io *owner)
+{
+	if (owner->workers != NULL) {
+		event_file_close(owner, true);
+		while (worker_in_flight(owner->workers) != 0)
+			event_ask(owner, true);
+		worker_pool_destroy(owner->workers);
+	}
+	free(owner->files.fd);
+	if (event_initialized(&owner->on_mail))
+		event_del(&owner->on_mail);
+	if (owner->mail_fd >= 0)
+		close(owner->mail_fd);
+}
