@@ -142,8 +142,8 @@ START_TEST(wakes_per_mib)
 
 	run_load(&monitor, &load);
 	double mib = (double)load.messages / 16;
-	printf("%.0f MiB each way: %.2f doorbells, %.2f interrupts, %.2f io_uring_enter for each "
-	       "MiB relayed\n",
+	printf("%.0f MiB each way: %.2f doorbells, %.2f interrupts, %.2f calls of io_uring_enter "
+	       "or epoll_wait for each MiB relayed\n",
 		mib, counter(&monitor, "doorbells_per_mib"),
 		counter(&monitor, "interrupts_per_mib"), counter(&monitor, "io_enters_per_mib"));
 	/* What was counted is what was sent. */
