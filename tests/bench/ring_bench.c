@@ -109,6 +109,12 @@ struct fresh {
 	atomic_bool over;
 };
 
+/* Turns go round the same bytes as messages in a ring do. */
+static char *fresh_place(const struct fresh *fresh, unsigned turn)
+{
+	return fresh->shared + turn / 2 % (RING_PEER_BYTES / SIZE_MOST) * SIZE_MOST;
+}
+
 static void *fresh_there(void *argument)
 {
 	struct fresh *fresh = argument;
@@ -118,7 +124,7 @@ static void *fresh_there(void *argument)
 		while (atomic_load_explicit(&fresh->turn, memory_order_acquire) != turn)
 			if (atomic_load_explicit(&fresh->over, memory_order_relaxed))
 				return NULL;
-		memcpy(fresh->shared, fresh->source, fresh->size * fresh->pieces);
+		memcpy(fresh_place(fresh, turn), fresh->source, fresh->size * fresh->pieces);
 		atomic_store_explicit(&fresh->turn, turn + 1, memory_order_release);
 	}
 }
@@ -131,9 +137,10 @@ static void fresh_here(void *argument)
 	for (unsigned turn = 1; now < begin + fresh->run_ns; turn += 2) {
 		while (atomic_load_explicit(&fresh->turn, memory_order_acquire) != turn)
 			relax();
+		const char *place = fresh_place(fresh, turn - 1);
 		uint64_t start = clock_ns();
 		for (unsigned i = 0; i < fresh->pieces; i++) {
-			memcpy(fresh->target, fresh->shared + i * fresh->size, fresh->size);
+			memcpy(fresh->target, place + i * fresh->size, fresh->size);
 			__asm__ volatile("" : : "r"(fresh->target) : "memory");
 		}
 		now = clock_ns();
@@ -151,7 +158,7 @@ static double fresh_gbps(size_t size, unsigned ms)
 
 	fresh.run_ns = ms * 1000000ull;
 	fresh.source = aligned(SIZE_MOST);
-	fresh.shared = aligned(SIZE_MOST);
+	fresh.shared = aligned(RING_PEER_BYTES);
 	fresh.target = aligned(SIZE_MOST);
 	run_both(fresh_here, fresh_there, &fresh);
 	free(fresh.source);

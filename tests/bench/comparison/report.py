@@ -2,7 +2,7 @@
 import json
 
 from comparison.cases import CASES
-from comparison.extras import median
+from comparison.extras import RING_OTHERS, median
 from comparison.peers import NOTES, RELAYS
 
 UNITS = {"p50_us": ("us", 1), "rate": ("/s", 1), "gbps": ("GB/s", 1)}
@@ -125,7 +125,7 @@ def judge_ring(measured):
                            0.8, 0.95, False))
     for size, text in ((64, "64 B"), (1024, "1 KiB")):
         peers = [(median(values), name) for (of, name), values in table.items()
-                 if of == size and name in ("ck_ring", "rte_ring", "boost_spsc")]
+                 if of == size and name in RING_OTHERS]
         if peers:
             best = max(peers)[1]
             found.append(judgement(f"ring, {text}: times the best of the others, {best}",
@@ -238,7 +238,7 @@ def print_others(results):
         print("\nboot, us")
         rows = []
         for key, text in (("empty_vm_us", "making and entering an empty VM"),
-                          ("empty_vm_irqchip_us", "the same with an irqchip"),
+                          ("empty_vm_irqchip_us", "the same, an irqchip made before the slot"),
                           ("listening_us", "exec to listening"), ("first_byte_us", "exec to the first byte")):
             values = [each[key] for each in results["boot"] if key in each]
             if values:
@@ -267,6 +267,8 @@ def print_others(results):
 
 def print_verdicts(results):
     print("\njudged: ratio of medians (spread of the rounds' own ratios)")
+    if 0 < len(results["rounds"]) < 3:
+        print("  fewer than 3 rounds: a look, and no verdict")
     rows = []
     for each in results["judged"]:
         sign = "<=" if each["smaller_is_better"] else ">="
