@@ -7,7 +7,7 @@ from comparison.peers import NATIVE, RELAYS
 from comparison.processes import Failed, run
 
 WARM_MS = 250
-CONNECTS_MOST = 12000  # half the ports of a client; beyond that the kernel searches for one
+CONNECTS_MOST = 80000  # below half the ports of the addresses that the load connects from
 GIB = 1 << 30
 
 
