@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import resource
+import time
 
 KVM_RUN = 0xAE80
 SYSCALL_IOCTL = 16  # x86-64
@@ -106,6 +107,19 @@ def own_seconds():
     """CPU time of this process and of those of its children that have ended."""
     return sum(usage.ru_utime + usage.ru_stime for usage in
                (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)))
+
+
+class Others:
+    """How much of one CPU others have used since it was made. Children count once they are waited for."""
+
+    def __init__(self):
+        self.start, self.busy, self.own = time.monotonic(), busy_seconds(), own_seconds()
+
+    def share(self):
+        """The others' share, and what the machine below us has stolen."""
+        seconds, (busy, stolen) = time.monotonic() - self.start, busy_seconds()
+        others = busy - self.busy[0] - (own_seconds() - self.own)
+        return max(0, others) / seconds, (stolen - self.busy[1]) / seconds
 
 
 def raise_limits():

@@ -1,7 +1,7 @@
 """Medians, spreads, ratios and verdicts of what was measured, and the table of them."""
 import json
 
-from comparison.cases import CASES
+from comparison.cases import CASES, QUIET
 from comparison.extras import RING_OTHERS, median
 from comparison.peers import NOTES, RELAYS
 
@@ -73,7 +73,8 @@ def load_rows(case, rounds, reasons):
     for name in case.peers():
         figures = [each[name] for each in rounds if case.metric in each.get(name, {})]
         if not figures:
-            rows.append([name, "skipped: " + reasons.get(f"{case.name}/{name}", reasons.get(name, "no figures"))])
+            reason = reasons.get(f"{case.name}/{name}", reasons.get(name))
+            rows += [[name, "skipped: " + reason]] if reason else []
             continue
         summary = summarise(figures)
 
@@ -194,8 +195,11 @@ def print_machine(results):
         print(f"  round {index}: a cache line there and back {number(each['line_before_ns'])} ns before, "
               f"{number(each['line_after_ns'])} ns after; others used {each['others']:.0%} of one CPU, "
               f"{each['stolen']:.0%} stolen")
-    if any(each["others"] > 0.1 for each in results["quiet"]):
-        print("  NOT QUIET: others were at work; ratios of this run are not to be trusted")
+    kept = [figures["others"] for each in results["rounds"] for case in each.values() for figures in case.values()]
+    noisy = sum(others > QUIET for others in kept)
+    if noisy:
+        print(f"  NOT QUIET: others used more than {QUIET:.0%} of one CPU during {noisy} of {len(kept)} "
+              f"measurements, tries again included; do not trust their ratios")
 
 
 def print_loads(results):
