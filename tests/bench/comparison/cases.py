@@ -11,6 +11,7 @@ WARM_MS = 250
 TRIES = 3
 QUIET = 0.2  # of one CPU is what others may use while one case is measured
 CONNECTS_MOST = 80000  # below half the ports of the addresses that the load connects from
+RELAYED_MOST = 12000  # a relay connects onward from one address
 GIB = 1 << 30
 
 
@@ -79,6 +80,8 @@ def measure_load(bench, address, case, peer, ms):
     pace = 1000 if peer == "slirp4netns" else 0
     argv = [bench("load"), case.load[0], address, *case.load[1:], "--warm", WARM_MS, "--ms", ms,
             "--pace", pace]
+    if case.load[0] == "connect" and peer in RELAYS:
+        argv += ["--most", RELAYED_MOST]
     return json.loads(run(argv, 60))
 
 

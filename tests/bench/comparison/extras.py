@@ -63,12 +63,12 @@ def idle(peers, seconds):
     with peers.running("ferrule", "echo") as running:
         pid = running.processes["peer"].pid
         time.sleep(0.5)
-        figures = {"pss": machine.pss_bytes([pid]), "memfd": machine.memfd_bytes(pid)}
+        figures = {"pss": machine.pss_bytes(running.pids("peer")), "memfd": machine.memfd_bytes(pid)}
         before, start = machine.cpu_ns(running.pids("peer")), time.monotonic_ns()
         time.sleep(seconds)
         figures["cpu"] = (machine.cpu_ns(running.pids("peer")) - before) / (time.monotonic_ns() - start)
         streams = open_streams(running.port, IDLE_STREAMS)
-        figures["idle_stream_pss"] = (machine.pss_bytes([pid]) - figures["pss"]) / IDLE_STREAMS
+        figures["idle_stream_pss"] = (machine.pss_bytes(running.pids("peer")) - figures["pss"]) / IDLE_STREAMS
         figures["idle_stream_memfd"] = (machine.memfd_bytes(pid) - figures["memfd"]) / IDLE_STREAMS
         before, start = machine.cpu_ns(running.pids("peer")), time.monotonic_ns()
         time.sleep(seconds)
@@ -83,13 +83,13 @@ def busy(peers):
     """Memory of streams while they carry 64 KiB messages."""
     with peers.running("ferrule", "echo") as running:
         pid = running.processes["peer"].pid
-        pss, memfd = machine.pss_bytes([pid]), machine.memfd_bytes(pid)
+        pss, memfd = machine.pss_bytes(running.pids("peer")), machine.memfd_bytes(pid)
         load = Process(peers.scratch, [peers.bench("load"), "echo", f"127.0.0.1:{running.port}",
                                        "--connections", BUSY_STREAMS, "--size", 65536, "--ms", 1500])
         try:
             time.sleep(1)
             load.check()
-            return {"busy_stream_pss": (machine.pss_bytes([pid]) - pss) / BUSY_STREAMS,
+            return {"busy_stream_pss": (machine.pss_bytes(running.pids("peer")) - pss) / BUSY_STREAMS,
                     "busy_stream_memfd": (machine.memfd_bytes(pid) - memfd) / BUSY_STREAMS}
         finally:
             load.stop()

@@ -64,7 +64,7 @@ def number(value):
     """Short, for a column."""
     if value is None:
         return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def load_rows(case, rounds, reasons):
