@@ -30,10 +30,10 @@
 #include "monitor/stats.h"
 #include "monitor/stream.h"
 #include "monitor/worker.h"
+#include "pipe/spin.h"
 
 #define LOOP_WORKERS      2u
 #define LOOP_RESOLVERS    2u
-#define LOOP_POLL_MIN_NS  4000u
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 
@@ -59,8 +59,7 @@ struct loop {
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
-	uint64_t poll_ns; /* how long to spin now, 0 to config.poll_ns */
-	uint64_t poll_max_ns;
+	struct spin spin;
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -207,51 +206,40 @@ static bool something_came(struct loop *loop)
 	       atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
 }
 
-/* True when work came before the time was over. */
+/* True when work came before the time was over. Whoever else wants this CPU has it meanwhile:
+ * in a busy machine that is as a rule the client whose next request is waited for. */
 static bool spin(struct loop *loop)
 {
-	if (loop->poll_ns == 0)
+	uint64_t limit = spin_ns(&loop->spin);
+	if (limit == 0)
 		return false;
-	uint64_t end = now_ns() + loop->poll_ns;
+	uint64_t end = now_ns() + limit;
 	do {
 		for (unsigned i = 0; i < LOOP_SPINS_A_LOOK; i++) {
 			if (something_came(loop)) {
 				stats.polls_won++;
+				spin_won(&loop->spin);
 				return true;
 			}
 			__builtin_ia32_pause();
 		}
+		sched_yield();
 	} while (now_ns() < end);
 	stats.polls_lost++;
+	spin_lost(&loop->spin);
 	return false;
-}
-
-/*
- * A sleep that a longer spin would have avoided makes the next spin longer; one that no spin could
- * have avoided makes it shorter. Halving forgives a single pause in a busy time. The
- * guest's side has the same rule (guest/stream/scheduler.c).
- */
-static void adapt(struct loop *loop, uint64_t slept_ns)
-{
-	if (slept_ns > 2 * loop->poll_max_ns) {
-		loop->poll_ns /= 2;
-		if (loop->poll_ns < LOOP_POLL_MIN_NS)
-			loop->poll_ns = 0;
-		return;
-	}
-	uint64_t longer = loop->poll_ns == 0 ? LOOP_POLL_MIN_NS : loop->poll_ns * 2;
-	loop->poll_ns = longer > loop->poll_max_ns ? loop->poll_max_ns : longer;
 }
 
 static void sleep_until_work(struct loop *loop)
 {
 	struct bell_shared *bell = arena_bell(loop->config.arena, PIPE_GUEST);
 	if (bell_sleep(bell) && mailbox_sleep(loop)) {
-		uint64_t before = loop->poll_max_ns != 0 ? now_ns() : 0;
+		bool learns = spin_ns(&loop->spin) == 0 && loop->spin.limit_ns != 0;
+		uint64_t before = learns ? now_ns() : 0;
 		stats.sleeps++;
 		io_turn(loop->io, true);
-		if (loop->poll_max_ns != 0)
-			adapt(loop, now_ns() - before);
+		if (learns)
+			spin_slept(&loop->spin, now_ns() - before);
 	}
 	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 	bell_awake(bell);
@@ -433,8 +421,7 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	if (loop == NULL)
 		return -ENOMEM;
 	loop->config = *config;
-	loop->poll_max_ns = one_cpu() ? 0 : config->config->poll_ns;
-	loop->poll_ns = 0;
+	spin_init(&loop->spin, one_cpu() ? 0 : config->config->poll_ns);
 	loop->drain_timer.op.done = drain_timer_done;
 	loop->stop.run = stop_run;
 	loop->guest_started.run = guest_started_run;

@@ -6,6 +6,7 @@
 #include "guest/stream/start.h"
 #include "guest/stream/stream.h"
 #include "pipe/bell.h"
+#include "pipe/spin.h"
 
 /*
  * Fibers that run before the bell and the clock are looked at again, however
@@ -22,16 +23,13 @@
  */
 #define FIBERS_PER_DOORBELL 4u
 
-#define POLL_MIN_NS 4000u
-
 static struct {
 	struct bell_shared *to_host;
 	struct bell_shared *to_guest;
 	bool posted; /* something was posted since the last look at whether to ring */
 	bool exiting;
 	int exit_status;
-	uint64_t poll_most; /* nanoseconds; 0: this guest never polls */
-	uint64_t poll;      /* how long it polls at present */
+	struct spin spin;
 } scheduler;
 
 void scheduler_post(uint32_t slot)
@@ -82,34 +80,22 @@ static void hear_bell(void)
 /* True: something came, or a deadline is near, and there is no need to sleep. */
 static bool poll_bell(uint64_t started, uint64_t until)
 {
-	uint64_t limit = started + scheduler.poll;
+	uint64_t limit = started + spin_ns(&scheduler.spin);
 
+	if (limit == started)
+		return false;
 	if (limit > until)
 		limit = until;
 	do {
-		if (bell_pending(scheduler.to_guest))
+		if (bell_pending(scheduler.to_guest)) {
+			spin_won(&scheduler.spin);
 			return true;
+		}
 		platform_pause();
 	} while (platform_clock_ns() < limit);
+	if (limit != until)
+		spin_lost(&scheduler.spin);
 	return limit == until;
-}
-
-/*
- * Polling pays when it ends before its limit, since waking up from a sleep
- * costs more than it does. So a sleep that a longer poll would have avoided
- * makes the next poll longer, and one that no poll could have avoided shorter.
- */
-static void adapt_poll(uint64_t idle_ns)
-{
-	if (idle_ns > 2 * scheduler.poll_most) {
-		scheduler.poll /= 2;
-		if (scheduler.poll < POLL_MIN_NS)
-			scheduler.poll = 0;
-		return;
-	}
-	scheduler.poll = scheduler.poll ? 2 * scheduler.poll : POLL_MIN_NS;
-	if (scheduler.poll > scheduler.poll_most)
-		scheduler.poll = scheduler.poll_most;
 }
 
 /*
@@ -126,13 +112,15 @@ static void idle(void)
 	uint64_t until = timer_next();
 	uint64_t started = platform_clock_ns();
 
+	bool polls = spin_ns(&scheduler.spin) != 0;
+
 	if (until <= started || poll_bell(started, until))
 		return;
 	if (bell_sleep(scheduler.to_guest))
 		platform_wait(until);
 	bell_awake(scheduler.to_guest);
-	if (scheduler.poll_most)
-		adapt_poll(platform_clock_ns() - started);
+	if (!polls && scheduler.spin.limit_ns)
+		spin_slept(&scheduler.spin, platform_clock_ns() - started);
 }
 
 static void attach_bells(void)
@@ -142,8 +130,7 @@ static void attach_bells(void)
 
 	scheduler.to_host = (struct bell_shared *)(void *)(arena + boot->bell_to_host_offset);
 	scheduler.to_guest = (struct bell_shared *)(void *)(arena + boot->bell_to_guest_offset);
-	if (boot->features & BOOT_FEATURE_MAY_SPIN)
-		scheduler.poll_most = boot->poll_ns;
+	spin_init(&scheduler.spin, boot->features & BOOT_FEATURE_MAY_SPIN ? boot->poll_ns : 0);
 }
 
 _Noreturn void scheduler_run(void)
