@@ -173,6 +173,15 @@ static int map_twice(struct arena *arena, uint64_t offset, uint64_t capacity)
 	return 0;
 }
 
+uint64_t arena_fitting_capacity(const struct arena *arena, uint64_t wanted)
+{
+	bool plenty = arena->cut_upto <= arena->len / 4;
+
+	if (wanted <= ARENA_MODEST_RING || plenty || arena->free[size_class(wanted)].count)
+		return wanted;
+	return ARENA_MODEST_RING;
+}
+
 static int make_room(struct free_rings *list)
 {
 	if (list->cut < list->room)

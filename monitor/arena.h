@@ -25,6 +25,8 @@ struct arena_ring {
 	unsigned char *data; /* mapped twice in a row in the monitor */
 };
 
+#define ARENA_MODEST_RING (64u << 10) /* bytes: what a stream gets when many have been made */
+
 /* 'len' bytes in all, 'slots' pipe headers (at most BELL_SLOTS). 0 or a negative errno. */
 int arena_create(struct arena **ret_arena, uint64_t len, uint32_t slots);
 void arena_destroy(struct arena *arena);
@@ -40,6 +42,12 @@ uint64_t arena_pipe_offset(const struct arena *arena, uint32_t slot);
 struct bell_shared *arena_bell(struct arena *arena, enum pipe_side poster);
 struct pipe_shared *arena_pipe(struct arena *arena, uint32_t slot);
 
+/*
+ * The capacity that a stream which wants this valid one is to have: that, until a quarter of the
+ * arena has been cut and none of it is free; from then on ARENA_MODEST_RING at most, so that large
+ * rings for the first thousand streams do not keep the next ten thousand from being made.
+ */
+uint64_t arena_fitting_capacity(const struct arena *arena, uint64_t wanted);
 /*
  * Takes a ring of a valid capacity, zeroed when it was never used before.
  * *ret_fresh: it was cut just now, and the engine must map it. 0, -ENOMEM when

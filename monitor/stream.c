@@ -115,7 +115,7 @@ struct stream *stream_find(struct stream_table *table, uint64_t id)
 
 /* ---- making and unmaking */
 
-static int take_ring(struct stream_table *table, uint32_t capacity, struct arena_ring *ret_ring)
+static int take_ring(struct stream_table *table, uint64_t capacity, struct arena_ring *ret_ring)
 {
 	bool fresh;
 	int result = arena_take_ring(loop_arena(table->loop), capacity, ret_ring, &fresh);
@@ -131,11 +131,14 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 		return -EINVAL;
 	if (table->free_count == 0)
 		return -ENFILE;
+	const struct arena *arena = loop_arena(table->loop);
 	struct arena_ring ring[2];
-	int result = take_ring(table, to_host_capacity, &ring[PIPE_GUEST]);
+	int result = take_ring(
+		table, arena_fitting_capacity(arena, to_host_capacity), &ring[PIPE_GUEST]);
 	if (result < 0)
 		return result;
-	result = take_ring(table, to_guest_capacity, &ring[PIPE_HOST]);
+	result = take_ring(
+		table, arena_fitting_capacity(arena, to_guest_capacity), &ring[PIPE_HOST]);
 	if (result < 0) {
 		arena_give_ring(loop_arena(table->loop), &ring[PIPE_GUEST]);
 		return result;

@@ -49,15 +49,22 @@ static struct {
 	unsigned unmapped_count;
 } control;
 
-static bool is_default(uint64_t to_host, uint64_t to_guest)
-{
-	return to_host == STREAM_CAPACITY && to_guest == STREAM_CAPACITY;
-}
-
 /* The half of a request id that says what was asked for; the other half makes it unique. */
 static uint16_t sizes_of(uint32_t to_host, uint32_t to_guest)
 {
 	return (uint16_t)(__builtin_ctz(to_host) << 8 | __builtin_ctz(to_guest));
+}
+
+static bool is_default(uint16_t sizes)
+{
+	return sizes == sizes_of(STREAM_CAPACITY, STREAM_CAPACITY);
+}
+
+/* The monitor may give less than was asked for, never more. */
+static bool within(const struct control_stream_info *info, uint16_t sizes)
+{
+	return info->to_host_capacity <= 1u << (sizes >> 8) &&
+	       info->to_guest_capacity <= 1u << (sizes & 0xff);
 }
 
 /* ---- answers; hook of the scheduler */
@@ -88,12 +95,12 @@ static void keep_spare(struct stream *stream)
 {
 	stream->next = control.spare;
 	control.spare = stream;
-	control.spare_default += is_default(stream->pipe.out.capacity, stream->pipe.in.capacity);
+	control.spare_default += is_default(stream->asked);
 }
 
 static void count_answer(uint16_t sizes)
 {
-	if (sizes == sizes_of(STREAM_CAPACITY, STREAM_CAPACITY) && control.asked_default)
+	if (is_default(sizes) && control.asked_default)
 		control.asked_default--;
 }
 
@@ -123,6 +130,7 @@ static void send_unmapped(void)
 
 static void got_stream(const struct frame *frame, const unsigned char *body)
 {
+	uint16_t sizes = (uint16_t)frame->request_id;
 	struct control_stream_info info;
 	struct stream *stream;
 	struct wish *wish;
@@ -133,10 +141,12 @@ static void got_stream(const struct frame *frame, const unsigned char *body)
 	stream = stream_attach(&info);
 	if (!stream)
 		give_back(info.stream_id);
-	if (sizes_of(info.to_host_capacity, info.to_guest_capacity) != (uint16_t)frame->request_id)
-		guest_panic("the monitor made a stream of other sizes than were asked for");
-	count_answer((uint16_t)frame->request_id);
-	wish = take_wish((uint16_t)frame->request_id);
+	if (!within(&info, sizes))
+		guest_panic("the monitor made a stream of larger rings than were asked for");
+	if (stream)
+		stream->asked = sizes;
+	count_answer(sizes);
+	wish = take_wish(sizes);
 	if (wish) {
 		wish->stream = stream;
 		wish->error = stream ? 0 : -ENOMEM;
@@ -238,7 +248,7 @@ static int ask(uint32_t to_host, uint32_t to_guest, deadline until)
 	int error;
 
 	/* Counted first: while the request waits for room, others see that it is under way. */
-	control.asked_default += is_default(to_host, to_guest);
+	control.asked_default += is_default(sizes);
 	error = send_control(
 		CONTROL_NEW_STREAM, (uint32_t)control.asked++ << 16 | sizes, &body, until);
 	if (error)
@@ -255,31 +265,32 @@ int control_prepare(unsigned count, deadline until)
 	return error;
 }
 
-static struct stream *take_spare(uint32_t to_host, uint32_t to_guest)
+static struct stream *take_spare(uint16_t sizes)
 {
 	struct stream **link = &control.spare, *stream;
 
-	while (*link &&
-		((*link)->pipe.out.capacity != to_host || (*link)->pipe.in.capacity != to_guest))
+	while (*link && (*link)->asked != sizes)
 		link = &(*link)->next;
 	stream = *link;
 	if (!stream)
 		return NULL;
 	*link = stream->next;
 	stream->next = NULL;
-	control.spare_default -= is_default(to_host, to_guest);
+	control.spare_default -= is_default(sizes);
 	return stream;
 }
 
 struct stream *control_spare_stream(void)
 {
-	return control.spare_default ? take_spare(STREAM_CAPACITY, STREAM_CAPACITY) : NULL;
+	if (!control.spare_default)
+		return NULL;
+	return take_spare(sizes_of(STREAM_CAPACITY, STREAM_CAPACITY));
 }
 
 /* Nothing was spare: ask for one, and for default ones ahead of the next need. */
 static int ask_for(uint32_t to_host, uint32_t to_guest, deadline until)
 {
-	if (!is_default(to_host, to_guest))
+	if (!is_default(sizes_of(to_host, to_guest)))
 		return ask(to_host, to_guest, until);
 	control.stock = control.stock ? 2 * control.stock : 2;
 	if (control.stock > STOCK_MOST)
@@ -298,7 +309,7 @@ int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity,
 
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
-	*ret_stream = take_spare(to_host_capacity, to_guest_capacity);
+	*ret_stream = take_spare(sizes_of(to_host_capacity, to_guest_capacity));
 	if (*ret_stream)
 		return 0;
 	while (*link)

@@ -8,7 +8,7 @@
 #include "guest/ferrule.h"
 
 /* Ring sizes of connections and listeners, both ways. */
-#define STREAM_CAPACITY (64u << 10)
+#define STREAM_CAPACITY (256u << 10)
 
 /* Attaches the control pipe and exchanges Hello. Ends the guest with a message when that fails. */
 void control_start(void);

@@ -16,6 +16,7 @@ struct stream {
 	struct pipe_end pipe;
 	uint64_t id; /* generation << 32 | slot; 0 for the control pipe */
 	uint32_t slot;
+	uint16_t asked;      /* ring sizes that the request for it named, as control.c writes them */
 	bool dirty;          /* something moved since the peer was last asked whether to wake it */
 	bool ended;          /* finished or failed from here */
 	struct stream *next; /* in the list of dirty, spare or freed streams */

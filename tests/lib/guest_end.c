@@ -13,7 +13,7 @@
 #include "monitor/arena.h"
 #include "monitor/engine.h"
 
-#define ARENA_LEN   (64u << 20)
+#define ARENA_LEN   (256u << 20)
 #define ARENA_SLOTS 256u
 #define CONTROL_LEN 16384u
 

@@ -155,6 +155,30 @@ START_TEST(a_ring_costs_one_mapping)
 }
 END_TEST
 
+/* Large rings for as many as a quarter of the arena holds, and for whoever finds one free. */
+START_TEST(large_rings_while_there_is_plenty)
+{
+	struct arena_ring ring;
+	bool fresh;
+	unsigned large = 0;
+
+	while (arena_fitting_capacity(arena, 256u << 10) == 256u << 10) {
+		ring = take(256u << 10, true);
+		large++;
+	}
+	ck_assert_uint_ge(large, LEN / 4 / (256u << 10) - 1);
+	ck_assert_uint_le(large, LEN / 4 / (256u << 10) + 1);
+	ck_assert_uint_eq(arena_fitting_capacity(arena, 256u << 10), ARENA_MODEST_RING);
+	ck_assert_uint_eq(arena_fitting_capacity(arena, 4096), 4096);
+	arena_give_ring(arena, &ring);
+	ck_assert_uint_eq(arena_fitting_capacity(arena, 256u << 10), 256u << 10);
+	while (arena_take_ring(arena, arena_fitting_capacity(arena, 256u << 10), &ring, &fresh) ==
+		0)
+		;
+	ck_assert_uint_eq(ring.capacity, ARENA_MODEST_RING);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("arena");
@@ -168,6 +192,7 @@ int main(void)
 	tcase_add_test(tcase, bad_sizes_are_refused);
 	tcase_add_test(tcase, size_is_sealed);
 	tcase_add_test(tcase, a_ring_costs_one_mapping);
+	tcase_add_test(tcase, large_rings_while_there_is_plenty);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
