@@ -39,21 +39,20 @@ struct plan {
 
 static struct plan make_plan(const struct engine_config *config, const struct elf_image *image)
 {
-	const uint64_t stack_len = VM_STACK_STRIDE - VM_STACK_GUARD;
 	struct plan plan = {.boot_len = round_up(boot_page_len(config), PAGE_SIZE_4K)};
 
 	for (unsigned int i = 0; i < image->segment_count; i++)
 		plan.image_len += round_up(image->segment[i].mem_len, PAGE_SIZE_4K);
-	plan.stack_count = config->memory / 2 / VM_STACK_STRIDE;
+	plan.stack_count = config->memory / 2 / VM_STACK_LEN;
 	if (plan.stack_count < VM_STACKS_MIN)
 		plan.stack_count = VM_STACKS_MIN;
 	if (plan.stack_count > VM_STACKS_MAX)
 		plan.stack_count = VM_STACKS_MAX;
 	/* Two more for the console and crash pages, 2 MiB to align the heap. */
 	plan.needed = plan.image_len + plan.boot_len + 2 * PAGE_SIZE_4K + PAGE_SIZE_2M + HEAP_MIN;
-	if (plan.needed + plan.stack_count * stack_len > config->memory)
+	if (plan.needed + plan.stack_count * VM_STACK_LEN > config->memory)
 		plan.stack_count = VM_STACKS_MIN;
-	plan.needed += VM_STACKS_MIN * stack_len;
+	plan.needed += VM_STACKS_MIN * VM_STACK_LEN;
 	plan.tables_len = image->segment_count * page_table_cost(0) +
 			  page_table_cost(plan.image_len) +
 			  page_table_cost(plan.boot_len + 4 * PAGE_SIZE_4K) +
@@ -157,7 +156,7 @@ static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uin
 
 static int map_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
 {
-	const uint64_t len = VM_STACK_STRIDE - VM_STACK_GUARD;
+	const uint64_t len = VM_STACK_LEN;
 
 	memory->boot.stacks = *va;
 	memory->boot.stack_stride = VM_STACK_STRIDE;

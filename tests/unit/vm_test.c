@@ -62,7 +62,7 @@ static const struct {
 	{"panic", NULL, 134, NULL, "kernel panicked: exception 13", NULL},
 	{"timer", NULL, 0, NULL, NULL, NULL},
 	{"ring_unmapped", NULL, 134, NULL, "page fault", "write to unmapped address"},
-	{"stacks", NULL, 0, " stacks of 61440 bytes", NULL, NULL},
+	{"stacks", NULL, 0, " stacks of 65536 bytes", NULL, NULL},
 	{"malloc", NULL, 0, NULL, NULL, NULL},
 	{"double_free", NULL, 134, NULL, "freed before", "abort() was called"},
 	{"write_behind", NULL, 134, NULL, "behind the end of a malloc block", "abort() was called"},
