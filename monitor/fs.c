@@ -139,6 +139,7 @@ void fs_pump(struct fs_stream *fs)
 
 	if (fs->probing)
 		return;
+	fs->read_left = FS_TURN_READ;
 	do
 		fs_reply_send(fs);
 	while (taken++ < FS_TURN && take(fs));

@@ -126,6 +126,25 @@ static void read_done(struct io_op *op, int result)
 	fs_pump(fs);
 }
 
+/*
+ * What lies in memory is had at once, so that a turn sends many small files: an operation of
+ * io is a turn of the loop for each. Less than all of it can mean that the rest is not in memory,
+ * and to the guest it would be the end of the file. The bytes of a turn are bounded, for the other
+ * streams.
+ */
+static bool read_now(struct fs_request *request, unsigned char *to)
+{
+	struct fs_stream *fs = request->fs;
+	size_t len = request->file_chunk;
+
+	if (len > fs->read_left ||
+		io_read_now(request->file_fd, to, len, request->file_offset) != (long)len)
+		return false;
+	fs->read_left -= len;
+	after_data(request, len);
+	return true;
+}
+
 static void send_data(struct fs_request *request)
 {
 	struct fs_stream *fs = request->fs;
@@ -137,10 +156,12 @@ static void send_data(struct fs_request *request)
 		after_data(request, 0);
 		return;
 	}
+	unsigned char *to = span.data + request->file_lead + FRAME_HEADER_LEN;
+	if (read_now(request, to))
+		return;
 	fs->reading = request;
 	request->op.done = read_done;
-	io_read(fs_io(fs), &request->op, request->file_fd,
-		span.data + request->file_lead + FRAME_HEADER_LEN, request->file_chunk,
+	io_read(fs_io(fs), &request->op, request->file_fd, to, request->file_chunk,
 		request->file_offset);
 }
 

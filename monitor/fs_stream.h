@@ -31,6 +31,7 @@
 
 #define FS_IN_FLIGHT 64u          /* requests of one stream that are taken and not answered */
 #define FS_TURN      64u          /* requests of one stream in one turn of the loop */
+#define FS_TURN_READ (256u << 10) /* bytes of files in one turn without an operation of io */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
@@ -134,6 +135,7 @@ struct fs_stream {
 	unsigned in_flight;
 	struct fs_request *writing;
 	struct fs_request *reading;
+	size_t read_left; /* of FS_TURN_READ */
 	struct fs_queue ready;
 	struct fs_lane files;       /* FS_READ_FILE */
 	struct fs_lane lists;       /* FS_LIST */

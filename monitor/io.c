@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "monitor/io_backend.h"
 #include "monitor/log.h"
@@ -106,6 +107,14 @@ void io_connect(
 void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len, uint64_t offset)
 {
 	io->backend->read(io, op, fd, ret_bytes, len, offset);
+}
+
+long io_read_now(int fd, void *ret_bytes, size_t len, uint64_t offset)
+{
+	const struct iovec span = {ret_bytes, len};
+	ssize_t result = preadv2(fd, &span, 1, (off_t)offset, RWF_NOWAIT);
+
+	return result < 0 ? -errno : result;
 }
 
 void io_write(

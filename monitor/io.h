@@ -76,6 +76,12 @@ void io_connect(struct io *io, struct io_op *op, int fd, const struct sockaddr *
 void io_read(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len, uint64_t offset);
 /* offset UINT64_MAX: at the file position, or its end when O_APPEND. */
 void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset);
+/*
+ * At once, without an operation: what of a file is in memory, from the offset on. Bytes; or a
+ * negative errno, which io_read will meet again if it is one in earnest. Less than 'len', and 0
+ * too, need not be the end of the file.
+ */
+long io_read_now(int fd, void *ret_bytes, size_t len, uint64_t offset);
 void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
 /*
  * Completes when an eventfd was written to since this completed last; the result is not negative
