@@ -53,6 +53,7 @@ int io_create(struct io **ret_io, enum io_choice choice)
 	int result = choice == IO_EVENT ? -ENOSYS : io_create_uring(ret_io);
 
 	if (result == 0) {
+		io_closer_init(&(*ret_io)->closer);
 		log_line(LOG_INFO, "sockets and files are moved by io_uring");
 		return 0;
 	}
@@ -64,14 +65,17 @@ int io_create(struct io **ret_io, enum io_choice choice)
 			"--io event silences this",
 			strerror(-result), io_refusal_remedy(-result));
 	result = io_create_event(ret_io);
-	if (result == 0)
-		log_line(LOG_INFO, "sockets and files are moved by libevent");
-	return result;
+	if (result < 0)
+		return result;
+	io_closer_init(&(*ret_io)->closer);
+	log_line(LOG_INFO, "sockets and files are moved by libevent");
+	return 0;
 }
 
 void io_destroy(struct io *io)
 {
 	assert(io->in_flight == 0);
+	io_closer_end(&io->closer);
 	io->backend->destroy(io);
 }
 
@@ -140,7 +144,7 @@ void io_close_socket(struct io *io, int fd)
 
 void io_close_file(struct io *io, int fd)
 {
-	io->backend->close_file(io, fd);
+	io_closer_add(&io->closer, fd);
 }
 
 void io_forget(struct io *io, int fd)
@@ -166,6 +170,7 @@ void io_cancel_all(struct io *io)
 
 unsigned io_turn(struct io *io, bool wait)
 {
+	io_closer_turn(&io->closer, wait);
 	return io->backend->turn(io, wait);
 }
 

@@ -89,7 +89,7 @@ void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
  */
 void io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
 /* Nobody waits for it: closing cannot be retried. A file's close can be its deletion, and take long (400 MiB:
- * 23 ms), so the kernel's own workers do it; a socket's is done at once. */
+ * 23 ms), so a thread does it for many at a time (io_close.h); a socket's is done at once. */
 void io_close_socket(struct io *io, int fd);
 void io_close_file(struct io *io, int fd);
 /* Nothing is in flight on this descriptor, and its owner is about to close it. */

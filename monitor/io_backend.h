@@ -6,6 +6,7 @@
 #define FERRULE_MONITOR_IO_BACKEND_H
 
 #include "monitor/io.h"
+#include "monitor/io_close.h"
 
 struct io_backend {
 	void (*destroy)(struct io *io);
@@ -23,7 +24,6 @@ struct io_backend {
 	void (*sync)(struct io *io, struct io_op *op, int fd, bool data_only);
 	void (*wake)(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
 	void (*close_socket)(struct io *io, int fd);
-	void (*close_file)(struct io *io, int fd);
 	void (*forget)(struct io *io, int fd); /* NULL: it keeps nothing of a descriptor */
 	void (*timeout)(struct io *io, struct io_timer *timer, uint64_t ns);
 	void (*cancel)(struct io *io, struct io_op *op);
@@ -37,6 +37,7 @@ struct io {
 	const struct io_backend *backend;
 	unsigned in_flight; /* operations with a done() to come */
 	unsigned unsubmitted;
+	struct io_closer closer; /* io.c's */
 };
 
 /* 0 or a negative errno. */

@@ -13,7 +13,7 @@
  *            become O_NONBLOCK.
  *   eventfd  Waited for by edge and never read: each write to it is an edge.
  *   file     Always ready, says the kernel, and then it blocks. Tried with RWF_NOWAIT, which has
- *            what lies in the page cache; what that cannot have, sync and close go to a worker
+ *            what lies in the page cache; what that cannot have, and sync, go to a worker
  *            (io_event_file.c).
  *   timer    libevent's.
  *
@@ -442,7 +442,7 @@ static void event_io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret
 	start_ready(owner_of(io), op, EVENT_WAKE, fd);
 }
 
-bool event_closing_add(struct event_closing *closing, int fd)
+static bool closing_add(struct event_closing *closing, int fd)
 {
 	if (closing->count == closing->room) {
 		size_t room = closing->room == 0 ? 16 : closing->room * 2;
@@ -466,18 +466,10 @@ static void close_socket(struct event_io *owner, int fd)
  */
 static void event_io_close_socket(struct io *io, int fd)
 {
-	if (event_closing_add(&owner_of(io)->sockets, fd))
+	if (closing_add(&owner_of(io)->sockets, fd))
 		io->unsubmitted++;
 	else
 		close_socket(owner_of(io), fd);
-}
-
-static void event_io_close_file(struct io *io, int fd)
-{
-	if (event_closing_add(&owner_of(io)->files, fd))
-		io->unsubmitted++;
-	else
-		close(fd);
 }
 
 static void event_io_forget(struct io *io, int fd)
@@ -589,7 +581,6 @@ static unsigned event_io_turn(struct io *io, bool wait)
 
 	close_sockets(owner);
 	begin_started(owner);
-	event_file_close(owner, wait);
 	io->unsubmitted = 0;
 	event_file_run_mail(owner);
 	if (!owner->asked || wait)
@@ -662,7 +653,6 @@ static const struct io_backend event_backend = {
 	.sync = event_io_sync,
 	.wake = event_io_wake,
 	.close_socket = event_io_close_socket,
-	.close_file = event_io_close_file,
 	.forget = event_io_forget,
 	.timeout = event_io_timeout,
 	.cancel = event_io_cancel,

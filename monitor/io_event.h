@@ -59,8 +59,6 @@ struct event_io {
 	unsigned looks;               /* of io_ready */
 
 	/* io_event_file.c's */
-	struct event_closing files;
-	unsigned close_turns; /* since the first of them came */
 	struct worker_pool *workers;
 	_Atomic(struct loop_message *) mailbox; /* from the workers, newest first */
 	atomic_bool asleep;                     /* the thread asks for a write to mail_fd */
@@ -115,8 +113,6 @@ static inline void list_take(struct io_link *list, struct io_link *from)
 
 /* The operation is in no list; done() follows. */
 void event_complete(struct event_io *owner, struct io_op *op, int result);
-/* False: no memory. */
-bool event_closing_add(struct event_closing *closing, int fd);
 /* One epoll_wait; what is ready is tried. */
 void event_ask(struct event_io *owner, bool wait);
 
@@ -124,8 +120,6 @@ void event_ask(struct event_io *owner, bool wait);
 
 /* A read, write or sync, which is in no list. */
 void event_file_begin(struct event_io *owner, struct io_op *op);
-/* Of files to be closed, those that have waited for others long enough, or all of them. */
-void event_file_close(struct event_io *owner, bool now);
 /* What workers have done. */
 bool event_file_has_mail(const struct event_io *owner);
 void event_file_run_mail(struct event_io *owner);
@@ -137,7 +131,6 @@ bool event_file_may_sleep(struct event_io *owner);
 void event_file_awake(struct event_io *owner);
 /* 0 or a negative errno; event_file_stop in both cases. */
 int event_file_start(struct event_io *owner);
-/* Waits for what is being closed still. */
 void event_file_stop(struct event_io *owner);
 
 #endif

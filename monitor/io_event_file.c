@@ -1,6 +1,6 @@
 /*
  * Files over readiness: the kernel says that they are always ready, and then blocks. What lies in
- * the page cache is had at once, with RWF_NOWAIT; the rest, sync and close are a worker's.
+ * the page cache is had at once, with RWF_NOWAIT; the rest, and sync, is a worker's.
  */
 #include "monitor/io_event.h"
 
@@ -10,17 +10,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FILE_WORKERS     4u
-#define FILE_CLOSES      16u /* files that are closed together */
-#define FILE_CLOSE_TURNS 64u /* that a file waits for others */
+#define FILE_WORKERS 4u
 
-/* What a worker does: an operation, or closing some files. */
+/* What a worker does. */
 struct file_job {
 	struct worker_job job;
 	struct event_io *owner;
-	struct io_op *op; /* NULL: closes */
+	struct io_op *op;
 	int result;
-	struct event_closing files;
 };
 
 /* One read or write; flags as preadv2 has them. */
@@ -52,19 +49,14 @@ static void job_work(struct worker_job *job)
 {
 	struct file_job *self = io_container(job, struct file_job, job);
 
-	if (self->op != NULL)
-		self->result = work_on_file(self->op);
-	for (size_t i = 0; i < self->files.count; i++)
-		close(self->files.fd[i]);
+	self->result = work_on_file(self->op);
 }
 
 static void job_done(struct worker_job *job)
 {
 	struct file_job *self = io_container(job, struct file_job, job);
 
-	if (self->op != NULL)
-		event_complete(self->owner, self->op, self->result);
-	free(self->files.fd);
+	event_complete(self->owner, self->op, self->result);
 	free(self);
 }
 
@@ -77,24 +69,6 @@ static struct file_job *make_job(struct event_io *owner, struct io_op *op)
 		*job = (struct file_job){
 			.job = {.work = job_work, .done = job_done}, .owner = owner, .op = op};
 	return job;
-}
-
-/*
- * A wake for each would cost more than most closes do (64 connections to the guest web lost a
- * quarter of their requests to that), so they gather while the thread is busy, for a while.
- */
-void event_file_close(struct event_io *owner, bool now)
-{
-	if (owner->files.count == 0 || (!now && owner->files.count < FILE_CLOSES &&
-					       ++owner->close_turns < FILE_CLOSE_TURNS))
-		return;
-	struct file_job *job = make_job(owner, NULL);
-	if (job == NULL)
-		return; /* with the next ones */
-	job->files = owner->files;
-	owner->files = (struct event_closing){0};
-	owner->close_turns = 0;
-	worker_submit(owner->workers, &job->job);
 }
 
 void event_file_begin(struct event_io *owner, struct io_op *op)
@@ -195,13 +169,8 @@ int event_file_start(struct event_io *owner)
 
 void event_file_stop(struct event_io *owner)
 {
-	if (owner->workers != NULL) {
-		event_file_close(owner, true);
-		while (worker_in_flight(owner->workers) != 0)
-			event_ask(owner, true);
+	if (owner->workers != NULL)
 		worker_pool_destroy(owner->workers);
-	}
-	free(owner->files.fd);
 	if (event_initialized(&owner->on_mail))
 		event_del(&owner->on_mail);
 	if (owner->mail_fd >= 0)

@@ -125,22 +125,11 @@ static void uring_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_va
 	uring_read(io, op, fd, ret_value, sizeof(*ret_value), 0);
 }
 
-static struct io_uring_sqe *prepare_close(struct io *io, int fd)
+static void uring_close_socket(struct io *io, int fd)
 {
 	struct io_uring_sqe *sqe = entry(io, NULL);
 	io_uring_prep_close(sqe, fd);
 	own(sqe, NULL);
-	return sqe;
-}
-
-static void uring_close_socket(struct io *io, int fd)
-{
-	prepare_close(io, fd);
-}
-
-static void uring_close_file(struct io *io, int fd)
-{
-	prepare_close(io, fd)->flags |= IOSQE_ASYNC;
 }
 
 static void uring_timeout(struct io *io, struct io_timer *timer, uint64_t ns)
@@ -231,7 +220,6 @@ static const struct io_backend uring_backend = {
 	.sync = uring_sync,
 	.wake = uring_wake,
 	.close_socket = uring_close_socket,
-	.close_file = uring_close_file,
 	.timeout = uring_timeout,
 	.cancel = uring_cancel,
 	.cancel_all = uring_cancel_all,

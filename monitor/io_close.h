@@ -1,0 +1,38 @@
+/*
+ * io_close: the closing of files for either backend of io. The last close of a file can be its
+ * deletion, and take long (400 MiB: 23 ms), so a thread of its own does it. A wake of that thread
+ * costs more than most closes do, so files gather while the I/O thread is busy, for a while.
+ * Private to monitor/io*.c; I/O thread only.
+ */
+#ifndef FERRULE_MONITOR_IO_CLOSE_H
+#define FERRULE_MONITOR_IO_CLOSE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define IO_CLOSE_FILES 16u /* files that are closed together */
+#define IO_CLOSE_TURNS 64u /* that a file waits for others */
+
+struct io_closer {
+	int gathered[IO_CLOSE_FILES];
+	unsigned count;
+	unsigned turns; /* since the first of them came */
+	bool started;   /* 'thread' is there; from the first files on */
+	pthread_t thread;
+
+	pthread_mutex_t lock; /* of the four below */
+	pthread_cond_t work;  /* 'handed_count' is no longer 0, or 'stopping' was set */
+	int *handed;
+	size_t handed_count, handed_room;
+	bool stopping;
+};
+
+void io_closer_init(struct io_closer *closer);
+void io_closer_add(struct io_closer *closer, int fd);
+/* A turn of the loop; before a sleep no file waits for others. */
+void io_closer_turn(struct io_closer *closer, bool sleeps);
+/* Waits until all are closed. */
+void io_closer_end(struct io_closer *closer);
+
+#endif
