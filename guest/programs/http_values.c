@@ -1,6 +1,5 @@
 #include "guest/programs/http_values.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- hosts */
@@ -135,11 +134,29 @@ static void date_of(int64_t days, int *ret_year, int *ret_month, int *ret_day)
 	*ret_year = (int)(era * 400 + year_of_era + (*ret_month <= 2));
 }
 
+/* Decimal with leading zeros; where the next character belongs. */
+static char *put_digits(char *at, unsigned value, int digits)
+{
+	for (int i = digits - 1; i >= 0; i--, value /= 10)
+		at[i] = (char)('0' + value % 10);
+	return at + digits;
+}
+
+/* The first three letters of a name, and what follows them. */
+static char *put_name(char *at, const char *name, char next)
+{
+	memcpy(at, name, 3);
+	at[3] = next;
+	return at + 4;
+}
+
+/* By hand: it is in each answer, and printf takes long. */
 char *http_date_format(int64_t seconds, char text[HTTP_DATE_LEN])
 {
 	const int64_t first = days_of(1, 1, 1) * SECONDS_PER_DAY,
 		      end = days_of(10000, 1, 1) * SECONDS_PER_DAY;
 	int year, month, day, second;
+	char *at = text;
 	int64_t days;
 
 	seconds = seconds < first ? first : seconds >= end ? end - 1 : seconds;
@@ -147,10 +164,19 @@ char *http_date_format(int64_t seconds, char text[HTTP_DATE_LEN])
 	days = (seconds - second) / SECONDS_PER_DAY;
 	date_of(days, &year, &month, &day);
 	/* 1970-01-01 was a Thursday. */
-	snprintf(text, HTTP_DATE_LEN, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-		day_names[((days + 4) % 7 + 7) % 7], (unsigned)day % 100, month_names[month - 1],
-		(unsigned)year % 10000, (unsigned)second / 3600 % 24, (unsigned)second / 60 % 60,
-		(unsigned)second % 60);
+	at = put_name(at, day_names[((days + 4) % 7 + 7) % 7], ',');
+	*at++ = ' ';
+	at = put_digits(at, (unsigned)day, 2);
+	*at++ = ' ';
+	at = put_name(at, month_names[month - 1], ' ');
+	at = put_digits(at, (unsigned)year, 4);
+	*at++ = ' ';
+	at = put_digits(at, (unsigned)second / 3600, 2);
+	*at++ = ':';
+	at = put_digits(at, (unsigned)second / 60 % 60, 2);
+	*at++ = ':';
+	at = put_digits(at, (unsigned)second % 60, 2);
+	memcpy(at, " GMT", sizeof(" GMT"));
 	return text;
 }
 

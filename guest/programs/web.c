@@ -73,12 +73,14 @@ static int send_redirect(struct exchange *exchange)
 static int send_path(struct exchange *exchange)
 {
 	const char *path = exchange->request.path;
-	int len = snprintf(exchange->path, sizeof(exchange->path), "%s%s", exchange->root, path);
+	size_t root_len = strlen(exchange->root), len = strlen(path);
 	int error;
 
-	if (len < 0 || (size_t)len >= sizeof(exchange->path))
+	if (root_len + len >= sizeof(exchange->path))
 		return -ENAMETOOLONG;
-	if (path[strlen(path) - 1] == '/')
+	memcpy(exchange->path, exchange->root, root_len);
+	memcpy(exchange->path + root_len, path, len + 1);
+	if (path[len - 1] == '/')
 		return send_index(exchange);
 	error = web_send_file(exchange, exchange->path);
 	return error == -EISDIR ? send_redirect(exchange) : error;

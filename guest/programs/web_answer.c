@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,19 +10,43 @@ struct head {
 	size_t used, room;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct head *head, const char *format, ...)
+/*
+ * Put together by hand: printf took a quarter of the guest's time for a small file.
+ * What does not fit is cut at the brim, where answer_format_head sees it.
+ */
+static void add_bytes(struct head *head, const char *bytes, size_t len)
 {
-	va_list list;
-	int len;
+	size_t left = head->room - head->used;
 
-	va_start(list, format);
-	len = vsnprintf(head->bytes + head->used, head->room - head->used, format, list);
-	va_end(list);
-	/* At the brim, where every further piece is cut too and the length says that it did not
-	 * fit. */
-	head->used += (size_t)len;
-	if (head->used >= head->room)
-		head->used = head->room - 1;
+	if (len > left)
+		len = left;
+	memcpy(head->bytes + head->used, bytes, len);
+	head->used += len;
+}
+
+static void add(struct head *head, const char *string)
+{
+	add_bytes(head, string, strlen(string));
+}
+
+static void add_number(struct head *head, uint64_t value, unsigned base)
+{
+	char digits[20]; /* of 2^64 - 1, in decimal */
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = "0123456789abcdef"[value % base];
+	while (value /= base);
+	add_bytes(head, digits + at, sizeof(digits) - at);
+}
+
+/* A whole line. */
+static void add_field(struct head *head, const char *name, const char *value)
+{
+	add(head, name);
+	add_bytes(head, ": ", 2);
+	add(head, value);
+	add_bytes(head, "\r\n", 2);
 }
 
 /* Made once a second: every answer has it. */
@@ -41,9 +64,31 @@ static const char *date_now(void)
 
 char *answer_etag(const struct fs_attributes *attributes, char text[ETAG_LEN])
 {
-	snprintf(text, ETAG_LEN, "\"%llx-%llx-%x\"", (unsigned long long)attributes->size,
-		(unsigned long long)attributes->mtime_s, attributes->mtime_ns);
+	struct head tag = {text, 0, ETAG_LEN};
+
+	add(&tag, "\"");
+	add_number(&tag, attributes->size, 16);
+	add(&tag, "-");
+	add_number(&tag, attributes->mtime_s, 16);
+	add(&tag, "-");
+	add_number(&tag, attributes->mtime_ns, 16);
+	add_bytes(&tag, "\"", 2); /* with the 0 */
 	return text;
+}
+
+static void add_range(struct head *head, const struct answer *answer)
+{
+	add(head, "Content-Range: bytes ");
+	if (answer->status == 206) {
+		add_number(head, answer->range_first, 10);
+		add(head, "-");
+		add_number(head, answer->range_first + answer->length - 1, 10);
+	} else {
+		add(head, "*");
+	}
+	add(head, "/");
+	add_number(head, answer->attributes->size, 10);
+	add(head, "\r\n");
 }
 
 static void add_file_fields(struct head *head, const struct answer *answer)
@@ -51,15 +96,20 @@ static void add_file_fields(struct head *head, const struct answer *answer)
 	const struct fs_attributes *file = answer->attributes;
 	char date[HTTP_DATE_LEN], etag[ETAG_LEN];
 
-	add(head, "Last-Modified: %s\r\nETag: %s\r\nAccept-Ranges: bytes\r\n",
-		http_date_format((int64_t)file->mtime_s, date), answer_etag(file, etag));
-	if (answer->status == 206)
-		add(head, "Content-Range: bytes %llu-%llu/%llu\r\n",
-			(unsigned long long)answer->range_first,
-			(unsigned long long)(answer->range_first + answer->length - 1),
-			(unsigned long long)file->size);
-	else if (answer->status == 416)
-		add(head, "Content-Range: bytes */%llu\r\n", (unsigned long long)file->size);
+	add_field(head, "Last-Modified", http_date_format((int64_t)file->mtime_s, date));
+	add_field(head, "ETag", answer_etag(file, etag));
+	add_field(head, "Accept-Ranges", "bytes");
+	if (answer->status == 206 || answer->status == 416)
+		add_range(head, answer);
+}
+
+static void add_status(struct head *head, int status)
+{
+	add(head, "HTTP/1.1 ");
+	add_number(head, (uint64_t)status, 10);
+	add(head, " ");
+	add(head, http_reason(status));
+	add(head, "\r\nServer: ferrule\r\n");
 }
 
 long answer_format_head(
@@ -67,24 +117,27 @@ long answer_format_head(
 {
 	struct head head = {ret_bytes, 0, room};
 
-	add(&head, "HTTP/1.1 %d %s\r\nServer: ferrule\r\nDate: %s\r\n", answer->status,
-		http_reason(answer->status), date_now());
+	add_status(&head, answer->status);
+	add_field(&head, "Date", date_now());
 	if (answer->type)
-		add(&head, "Content-Type: %s\r\n", answer->type);
-	if (answer->status != 304)
-		add(&head, "Content-Length: %llu\r\n", (unsigned long long)answer->length);
+		add_field(&head, "Content-Type", answer->type);
+	if (answer->status != 304) {
+		add(&head, "Content-Length: ");
+		add_number(&head, answer->length, 10);
+		add(&head, "\r\n");
+	}
 	if (answer->attributes)
 		add_file_fields(&head, answer);
 	if (answer->location)
-		add(&head, "Location: %s\r\n", answer->location);
+		add_field(&head, "Location", answer->location);
 	if (answer->status == 405)
-		add(&head, "Allow: GET, HEAD\r\n");
+		add_field(&head, "Allow", "GET, HEAD");
 	if (!exchange->keep_alive)
-		add(&head, "Connection: close\r\n");
+		add_field(&head, "Connection", "close");
 	else if (exchange->request.minor == 0)
-		add(&head, "Connection: keep-alive\r\n");
+		add_field(&head, "Connection", "keep-alive");
 	add(&head, "\r\n");
-	return head.used < room - 1 ? (long)head.used : -ENOBUFS;
+	return head.used < room ? (long)head.used : -ENOBUFS;
 }
 
 int answer_send_head(struct exchange *exchange, const struct answer *answer)
