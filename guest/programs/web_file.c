@@ -10,6 +10,43 @@
  */
 #define SMALL_FILE 16384u
 
+#define GUESSES 256u /* a power of two */
+
+/* ---- which files are large */
+
+/*
+ * By a hash of their paths, so that a large file is not asked for twice each time. A guess: what a
+ * path names now is seen when it is opened, and either way of answering is right for any file.
+ */
+static uint32_t large[GUESSES];
+
+/* FNV-1a; never 0. */
+static uint32_t hash_of(const char *path)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *path; path++)
+		hash = (hash ^ (unsigned char)*path) * 16777619u;
+	return hash | 1;
+}
+
+static bool seems_large(const char *path)
+{
+	uint32_t hash = hash_of(path);
+
+	return large[(hash >> 1) % GUESSES] == hash;
+}
+
+static void note_size(const char *path, bool is_large)
+{
+	uint32_t hash = hash_of(path), *guess = &large[(hash >> 1) % GUESSES];
+
+	if (is_large)
+		*guess = hash;
+	else if (*guess == hash)
+		*guess = 0;
+}
+
 /* ---- small files, without conditions */
 
 static bool is_plain_get(const struct http_request *request)
@@ -151,13 +188,14 @@ int web_send_file(struct exchange *exchange, const char *path)
 	struct file *file;
 	int error = -EFBIG;
 
-	if (is_plain_get(&exchange->request))
+	if (is_plain_get(&exchange->request) && !seems_large(path))
 		error = send_small(exchange, path);
 	if (error != -EFBIG)
 		return error;
 	error = file_open(&file, path, FS_OPEN_READ, 0, web_deadline());
 	if (error)
 		return error;
+	note_size(path, file_attributes(file)->size > SMALL_FILE);
 	error = send_opened(exchange, path, file);
 	file_close(file);
 	return error;
