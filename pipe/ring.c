@@ -49,6 +49,7 @@ void ring_consumer_attach(struct ring_consumer *c, struct ring_shared *shared, u
 		.data = data,
 		.capacity = capacity,
 		.read = position,
+		.given = position,
 		.written_seen = position,
 		.woken_upto = position,
 	};
@@ -113,9 +114,8 @@ void ring_commit(struct ring_producer *p, size_t len)
 	store_release(&p->shared->written, p->written);
 }
 
-size_t ring_write(struct ring_producer *p, const void *bytes, size_t len)
+size_t ring_write_any(struct ring_producer *p, const void *bytes, size_t len)
 {
-	/* Room seen earlier will do: the consumer's line is left to ring_wake_consumer. */
 	if (p->end == 0 && len > room(p))
 		producer_look(p);
 	if (len > room(p))
@@ -225,8 +225,16 @@ static inline uint64_t unread(const struct ring_consumer *c)
 	return c->stopped || c->broken ? 0 : c->written_seen - c->read;
 }
 
+/* Publishes what ring_read held back. */
+static inline void consumer_give_rest(struct ring_consumer *c)
+{
+	if (c->given != c->read)
+		ring_give(c);
+}
+
 struct ring_span ring_peek(struct ring_consumer *c)
 {
+	consumer_give_rest(c);
 	if (c->end == 0)
 		consumer_look(c);
 	return (struct ring_span){
@@ -240,22 +248,23 @@ void ring_consume(struct ring_consumer *c, size_t len)
 {
 	own_rule(len <= c->written_seen - c->read);
 	c->read += len;
-	/* Release; partner: the acquire in producer_look. Bytes are read before they are given
-	 * back. */
-	store_release(&c->shared->read, c->read);
+	ring_give(c);
 }
 
-size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len)
+size_t ring_read_any(struct ring_consumer *c, void *ret_bytes, size_t len)
 {
-	/* Bytes seen earlier will do: the producer's line is left alone. */
-	if (c->end == 0 && len > unread(c))
-		consumer_look(c);
+	if (len > unread(c)) {
+		/* First: a producer that waits for this room may be what the bytes wait for. */
+		consumer_give_rest(c);
+		if (c->end == 0)
+			consumer_look(c);
+	}
 	if (len > unread(c))
 		len = unread(c);
 	if (len == 0)
 		return 0;
 	__builtin_memcpy(ret_bytes, c->data + (c->read & (c->capacity - 1)), len);
-	ring_consume(c, len);
+	ring_took(c, len);
 	return len;
 }
 
@@ -265,6 +274,7 @@ void ring_stop(struct ring_consumer *c)
 		return;
 	c->stopped = true;
 	c->wake = true;
+	consumer_give_rest(c);
 	if (c->end == 0)
 		c->end = 1;
 	/* Relaxed: the producer takes nothing from 'gone' but its value. */
@@ -274,6 +284,7 @@ void ring_stop(struct ring_consumer *c)
 void ring_await_data(struct ring_consumer *c, size_t len)
 {
 	own_rule(len > 0 && len <= c->capacity);
+	consumer_give_rest(c);
 	store_relaxed(&c->shared->data_at, c->read + len);
 	/*
 	 * Fence; partner: the one in ring_wake_consumer. Either the look that
@@ -290,6 +301,7 @@ bool ring_wake_producer(struct ring_consumer *c)
 	if (c->read == from && !wake)
 		return false;
 	c->woken_upto = c->read;
+	consumer_give_rest(c);
 	c->wake = false;
 	/*
 	 * Fence; partner: the one in ring_await_room. Either the producer's look

@@ -27,6 +27,7 @@
 #define RING_CAPACITY_MIN 4096u       /* bytes; one page, so that it can be mapped twice */
 #define RING_CAPACITY_MAX (16u << 20) /* bytes */
 #define RING_LINE         128         /* bytes; CPUs prefetch cache lines in pairs */
+#define RING_HELD_PART    8           /* ring_read holds back less than this part of the capacity */
 
 /* The low byte of ring_shared.end. With RING_FAILED bits 16-31 hold the errno. */
 enum ring_end {
@@ -76,7 +77,8 @@ struct ring_consumer {
 	struct ring_shared *shared;
 	unsigned char *data;
 	uint64_t capacity;
-	uint64_t read;         /* own position, published in shared->read */
+	uint64_t read;         /* own position */
+	uint64_t given;        /* what of it is published in shared->read; behind it after ring_read only */
 	uint64_t written_seen; /* the producer's position as last checked */
 	uint64_t woken_upto;   /* 'read' when the producer's room_at was last looked at */
 	int end;               /* what ring_peek reports; stays once it is not 0 */
@@ -157,9 +159,13 @@ static inline size_t ring_writable_len(struct ring_producer *p)
  * Copying forms: as many bytes as fit; the number copied (0..len). Look at
  * ring_reserve().end or ring_peek().end on 0. They look at the peer's line only
  * when what they know from the last look is not enough.
+ *
+ * ring_read may hold back the room that it made: less than 1 / RING_HELD_PART of
+ * the capacity, and no longer than to the next look or the next other call on the
+ * consumer (DATAPIPE.md section 7.3).
  */
-size_t ring_write(struct ring_producer *p, const void *bytes, size_t len);
-size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len);
+static inline size_t ring_write(struct ring_producer *p, const void *bytes, size_t len);
+static inline size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len);
 
 /* No byte follows. The second call of either has no effect. 'error' is 1..RING_ERRNO_MAX. */
 void ring_finish(struct ring_producer *p);
@@ -188,5 +194,55 @@ void ring_await_room(struct ring_producer *p, size_t len);
 bool ring_wake_consumer(struct ring_producer *p);
 /* After consuming, or ring_stop: must the producer be woken? Partner: ring_await_room. */
 bool ring_wake_producer(struct ring_consumer *c);
+
+/*
+ * ---- the short ways of the copying forms. In line, so that a length which is
+ * known when the caller is compiled is copied without a call.
+ */
+
+#define RING_INLINE_MAX 256 /* bytes; compilers copy longer constant lengths worse than memcpy does */
+
+/* ring_write and ring_read of any length, and when what was known from the last look is not enough. */
+size_t ring_write_any(struct ring_producer *p, const void *bytes, size_t len);
+size_t ring_read_any(struct ring_consumer *c, void *ret_bytes, size_t len);
+
+/* Publishes 'read'. */
+static inline void ring_give(struct ring_consumer *c)
+{
+	c->given = c->read;
+	/* Release; partner: the acquire in producer_look. Bytes are read before they are given
+	 * back. */
+	store_release(&c->shared->read, c->read);
+}
+
+/* 'len' bytes were copied out; what of the room may be held back is. */
+static inline void ring_took(struct ring_consumer *c, size_t len)
+{
+	c->read += len;
+	if (c->read - c->given >= c->capacity / RING_HELD_PART)
+		ring_give(c);
+}
+
+static inline size_t ring_write(struct ring_producer *p, const void *bytes, size_t len)
+{
+	/* Room seen earlier will do: the consumer's line is left to ring_wake_consumer. */
+	if (len > RING_INLINE_MAX || p->end != 0 || len - 1 >= p->capacity - (p->written - p->read_seen))
+		return ring_write_any(p, bytes, len);
+	__builtin_memcpy(p->data + (p->written & (p->capacity - 1)), bytes, len);
+	p->written += len;
+	/* Release; partner: the acquire of 'written' in consumer_look. First the bytes. */
+	store_release(&p->shared->written, p->written);
+	return len;
+}
+
+static inline size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len)
+{
+	/* Bytes seen earlier will do: the producer's line is left alone. */
+	if (len > RING_INLINE_MAX || c->stopped || c->broken || len - 1 >= c->written_seen - c->read)
+		return ring_read_any(c, ret_bytes, len);
+	__builtin_memcpy(ret_bytes, c->data + (c->read & (c->capacity - 1)), len);
+	ring_took(c, len);
+	return len;
+}
 
 #endif

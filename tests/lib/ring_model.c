@@ -26,7 +26,7 @@ static int64_t available(const struct ring_model *m)
 
 static int64_t free_room(const struct ring_model *m)
 {
-	return m->end != 0 || m->stopped ? 0 : m->capacity - (m->written - m->read);
+	return m->end != 0 || m->stopped ? 0 : m->capacity - (m->written - m->given);
 }
 
 /*
@@ -110,6 +110,7 @@ static void do_peek(struct ring_model *m)
 	struct ring_span span = ring_peek(m->c);
 	int64_t look;
 
+	m->given = m->read;
 	if (m->consumer_end == 0)
 		m->consumer_end = m->end;
 	if (span.end != 0 && span.end == m->end_at_stop)
@@ -133,19 +134,26 @@ static void do_consume(struct ring_model *m, struct random *random)
 		return;
 	check_bytes(m, m->c->data + (at & (m->c->capacity - 1)), len);
 	ring_consume(m->c, (size_t)len);
-	m->read += len;
+	m->given = m->read += len;
 	m->peeked -= len;
 }
 
 static void do_read(struct ring_model *m, struct random *random)
 {
-	int64_t len = some_len(m, random), done;
+	int64_t len = some_len(m, random), done, given;
 
 	len = len > SCRATCH ? SCRATCH : len;
 	done = (int64_t)ring_read(m->c, scratch, (size_t)len);
 	expect_equal(done, len < available(m) ? len : available(m));
 	check_bytes(m, scratch, done);
+	if (done < len)
+		m->given = m->read; /* before it looked for more */
 	m->read += done;
+	/* How much of it is published is its own affair, within bounds. */
+	given = (int64_t)(load_relaxed(&m->shared->read) - m->start);
+	expect(given >= m->given && given <= m->read);
+	expect(m->read - given < m->capacity / RING_HELD_PART);
+	m->given = given;
 	m->peeked = done < m->peeked ? m->peeked - done : 0;
 }
 
@@ -154,6 +162,7 @@ static void do_await_data(struct ring_model *m, struct random *random)
 	int64_t len = (int64_t)random_len(random, (uint64_t)m->capacity);
 
 	ring_await_data(m->c, (size_t)len);
+	m->given = m->read;
 	m->data_at = m->read + len;
 }
 
@@ -180,6 +189,7 @@ static void do_end(struct ring_model *m, int end)
 static void do_stop(struct ring_model *m)
 {
 	ring_stop(m->c);
+	m->given = m->read;
 	if (m->stopped)
 		return;
 	m->stopped = true;
@@ -264,7 +274,7 @@ bool ring_model_wake_producer(struct ring_model *m)
 	bool satisfied = m->room_told < m->room_at && m->room_at <= m->read;
 	bool wake = satisfied || m->gone_untold;
 
-	m->room_told = m->read;
+	m->given = m->room_told = m->read;
 	m->gone_untold = false;
 	return wake;
 }
@@ -279,7 +289,7 @@ void ring_model_check(const struct ring_model *m)
 	const struct ring_shared *s = m->shared;
 
 	expect_equal(load_relaxed(&s->written), m->start + (uint64_t)m->written);
-	expect_equal(load_relaxed(&s->read), m->start + (uint64_t)m->read);
+	expect_equal(load_relaxed(&s->read), m->start + (uint64_t)m->given);
 	expect_equal(load_relaxed(&s->data_at), m->start + (uint64_t)m->data_at);
 	expect_equal(load_relaxed(&s->room_at), m->start + (uint64_t)m->room_at);
 	expect_equal(load_relaxed(&s->end), end_word(m->end));

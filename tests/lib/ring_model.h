@@ -21,6 +21,7 @@ struct ring_model {
 	uint64_t key;   /* of the byte pattern */
 
 	int64_t written, read;
+	int64_t given;                /* what of 'read' is published */
 	int64_t data_at, room_at;     /* what was announced last */
 	int64_t data_told, room_told; /* 'written' and 'read' at the last wake call */
 	bool end_untold, gone_untold; /* set since the last wake call */

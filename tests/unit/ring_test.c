@@ -98,6 +98,37 @@ START_TEST(nothing_to_copy)
 }
 END_TEST
 
+/* What ring_read holds back is bounded, and given by every other call and by a look for more. */
+START_TEST(reader_holds_back_a_little)
+{
+	unsigned char bytes[CAPACITY] = {0};
+	const size_t part = CAPACITY / RING_HELD_PART;
+
+	attach_at(starts[_i]);
+	for (int call = 0; call < 5; call++) {
+		uint64_t from = load_relaxed(&shared->read);
+
+		commit(CAPACITY);
+		assert_span(ring_peek(&c), CAPACITY, 0);
+		ck_assert_uint_eq(ring_read(&c, bytes, part - 1), part - 1);
+		assert_span(ring_reserve(&p), 0, 0);
+		if (call == 0)
+			ring_read(&c, bytes, 1);
+		else if (call == 1)
+			ring_await_data(&c, CAPACITY / 2);
+		else if (call == 2)
+			ring_wake_producer(&c);
+		else if (call == 3)
+			ring_peek(&c);
+		else
+			ring_read(&c, bytes, CAPACITY); /* looks for more */
+		ck_assert_uint_ge(load_relaxed(&shared->read) - from, part - 1);
+		ring_peek(&c);
+		ring_consume(&c, ring_peek(&c).len);
+	}
+}
+END_TEST
+
 START_TEST(finish_after_the_last_byte)
 {
 	unsigned char bytes[7];
@@ -278,6 +309,7 @@ int main(void)
 	tcase_add_loop_test(tcase, empty_ring, 0, STARTS);
 	tcase_add_test(tcase, worked_example);
 	tcase_add_loop_test(tcase, full_ring, 0, STARTS);
+	tcase_add_loop_test(tcase, reader_holds_back_a_little, 0, STARTS);
 	tcase_add_test(tcase, nothing_to_copy);
 	tcase_add_loop_test(tcase, finish_after_the_last_byte, 0, STARTS);
 	tcase_add_test(tcase, fail_after_the_last_byte);
