@@ -231,6 +231,13 @@ int arena_take_ring(
 	return 0;
 }
 
+void arena_uncut_ring(struct arena *arena, const struct arena_ring *ring)
+{
+	assert(ring->offset + ring->capacity == arena->cut_upto);
+	arena->cut_upto = ring->offset;
+	arena->free[size_class(ring->capacity)].cut--;
+}
+
 void arena_give_ring(struct arena *arena, const struct arena_ring *ring)
 {
 	struct free_rings *list = &arena->free[size_class(ring->capacity)];

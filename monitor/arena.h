@@ -55,5 +55,7 @@ uint64_t arena_fitting_capacity(const struct arena *arena, uint64_t wanted);
  */
 int arena_take_ring(struct arena *arena, uint64_t capacity, struct arena_ring *ret_ring, bool *ret_fresh);
 void arena_give_ring(struct arena *arena, const struct arena_ring *ring);
+/* As if the ring, the last that was taken and a fresh one, had not been: nobody has been told of it. */
+void arena_uncut_ring(struct arena *arena, const struct arena_ring *ring);
 
 #endif

@@ -56,9 +56,11 @@ struct engine_ops {
 	int (*start)(const struct engine_config *config, struct engine **ret_engine, char *ret_error,
 			size_t error_len);
 
-	/* Makes the ring at this arena offset visible to the guest, twice in a row. Once per ring, before
-	 * the guest is told of it. Never blocks. */
-	void (*map_ring)(struct engine *engine, uint64_t offset, uint64_t capacity);
+	/*
+	 * Makes the ring at this arena offset visible to the guest, twice in a row. Once per
+	 * ring, before the guest is told of it. 0 or a negative errno: out of memory, as a rule.
+	 */
+	int (*map_ring)(struct engine *engine, uint64_t offset, uint64_t capacity);
 
 	/* Ends the guest if it still runs, and joins its threads. config.ended is called before this
 	 * returns, if it was not yet. */

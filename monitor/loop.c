@@ -500,7 +500,7 @@ void loop_again(struct loop *loop, uint32_t slot)
 	bell_post(arena_bell(loop->config.arena, PIPE_GUEST), slot);
 }
 
-void loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity)
+int loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity)
 {
-	loop->engine_ops->map_ring(loop->engine, offset, capacity);
+	return loop->engine_ops->map_ring(loop->engine, offset, capacity);
 }

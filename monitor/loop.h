@@ -59,7 +59,7 @@ struct arena *loop_arena(struct loop *loop);
 void loop_tell_guest(struct loop *loop, uint32_t slot);
 /* The slot is looked at again in the next turn, as if the guest had signalled it. */
 void loop_again(struct loop *loop, uint32_t slot);
-/* Makes a freshly cut ring visible to the guest. */
-void loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity);
+/* Makes a freshly cut ring visible to the guest. 0 or a negative errno. */
+int loop_map_ring(struct loop *loop, uint64_t offset, uint64_t capacity);
 
 #endif

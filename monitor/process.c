@@ -325,11 +325,12 @@ static int process_start(const struct engine_config *config, struct engine **ret
 }
 
 /* A process maps its rings itself. */
-static void process_map_ring(struct engine *engine, uint64_t offset, uint64_t capacity)
+static int process_map_ring(struct engine *engine, uint64_t offset, uint64_t capacity)
 {
 	(void)engine;
 	(void)offset;
 	(void)capacity;
+	return 0;
 }
 
 static void process_stats(const struct engine *engine, struct engine_stats *ret_stats)

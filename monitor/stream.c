@@ -119,8 +119,11 @@ static int take_ring(struct stream_table *table, uint64_t capacity, struct arena
 {
 	bool fresh;
 	int result = arena_take_ring(loop_arena(table->loop), capacity, ret_ring, &fresh);
-	if (result == 0 && fresh)
-		loop_map_ring(table->loop, ret_ring->offset, ret_ring->capacity);
+	if (result < 0 || !fresh)
+		return result;
+	result = loop_map_ring(table->loop, ret_ring->offset, ret_ring->capacity);
+	if (result < 0)
+		arena_uncut_ring(loop_arena(table->loop), ret_ring);
 	return result;
 }
 

@@ -60,7 +60,9 @@ struct engine {
 	int kvm_fd, vm_fd, vcpu_fd;
 	struct kvm_run *run; /* run_len bytes */
 	size_t run_len;
-	unsigned char *arena; /* all of it, for its memory slot; nobody looks through this */
+	unsigned char *arena; /* all of it, for its memory slots; nobody looks through this */
+	uint64_t arena_shown; /* bytes of it, from the start, that have a slot. Once the guest runs: the
+			       * I/O thread's */
 	struct vm_memory memory;
 	pthread_t thread;
 	bool thread_started;

@@ -17,11 +17,12 @@
 #define ARENA_SLOTS 256u
 #define CONTROL_LEN 16384u
 
-static void map_ring_nothing(struct engine *engine, uint64_t offset, uint64_t capacity)
+static int map_ring_nothing(struct engine *engine, uint64_t offset, uint64_t capacity)
 {
 	(void)engine;
 	(void)offset;
 	(void)capacity;
+	return 0;
 }
 
 static const struct engine_ops no_engine = {.name = "none", .map_ring = map_ring_nothing};

@@ -105,6 +105,18 @@ START_TEST(full_arena_refuses)
 }
 END_TEST
 
+START_TEST(an_uncut_ring_is_cut_again)
+{
+	struct arena_ring a = take(65536, true), b = take(65536, true);
+
+	arena_uncut_ring(arena, &b);
+	ck_assert_uint_eq(take(4096, true).offset, b.offset);
+	arena_give_ring(arena, &a);
+	ck_assert_uint_eq(take(65536, false).offset, a.offset);
+	ck_assert_uint_eq(take(65536, true).offset, b.offset + 4096);
+}
+END_TEST
+
 START_TEST(bad_sizes_are_refused)
 {
 	const uint64_t bad[] = {
@@ -189,6 +201,7 @@ int main(void)
 	tcase_add_test(tcase, ring_is_mapped_twice);
 	tcase_add_test(tcase, last_ring_given_is_first_taken);
 	tcase_add_test(tcase, full_arena_refuses);
+	tcase_add_test(tcase, an_uncut_ring_is_cut_again);
 	tcase_add_test(tcase, bad_sizes_are_refused);
 	tcase_add_test(tcase, size_is_sealed);
 	tcase_add_test(tcase, a_ring_costs_one_mapping);
