@@ -19,8 +19,9 @@ struct worker_pool {
 
 	worker_post *post;
 	void *target;
-	unsigned in_flight; /* I/O thread only */
-	unsigned threads;   /* that were started; written before and after they run */
+	unsigned in_flight; /* I/O thread only, as the rest */
+	unsigned threads;   /* that were started */
+	unsigned threads_most;
 	pthread_t thread[];
 };
 
@@ -61,21 +62,18 @@ static void job_returned(struct loop_message *message)
 	job->done(job);
 }
 
-/* As many as could be started up to 'threads'; 0 or the errno of the one that could not. */
-static int start_threads(struct worker_pool *pool, unsigned threads)
+/* 0 or a negative errno. */
+static int start_thread(struct worker_pool *pool)
 {
 	/* Signals are the main thread's. */
 	sigset_t all, before;
-	int result = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (result == 0 && pool->threads < threads) {
-		result = -pthread_create(&pool->thread[pool->threads], NULL, thread_main, pool);
-		if (result == 0)
-			pool->threads++;
-	}
+	int result = -pthread_create(&pool->thread[pool->threads], NULL, thread_main, pool);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (result == 0)
+		pool->threads++;
 	return result;
 }
 
@@ -86,12 +84,13 @@ int worker_pool_create(
 	struct worker_pool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->thread[0]));
 	if (pool == NULL)
 		return -ENOMEM;
+	pool->threads_most = threads;
 	pool->post = post;
 	pool->target = target;
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	int result = start_threads(pool, threads);
+	int result = start_thread(pool);
 	if (result < 0) {
 		worker_pool_destroy(pool);
 		return result;
@@ -126,6 +125,9 @@ void worker_submit(struct worker_pool *pool, struct worker_job *job)
 	pool->last = &job->next;
 	pthread_cond_signal(&pool->work);
 	pthread_mutex_unlock(&pool->lock);
+	/* Where no other can be started the first does all the work. */
+	if (pool->in_flight > pool->threads && pool->threads < pool->threads_most)
+		start_thread(pool);
 }
 
 unsigned worker_in_flight(const struct worker_pool *pool)
