@@ -262,13 +262,15 @@ static int prepare(struct engine *engine, char *ret_error, size_t error_len)
 	int error = elf_read(config->image_fd, config->image_path, BOOT_PLATFORM_KVM, &image,
 		ret_error, error_len);
 
-	if (!error)
-		error = vm_memory_create(&engine->memory, config, &image, ret_error, error_len);
 	if (error)
 		return error;
 	engine->kvm_fd = open_kvm(ret_error, error_len);
 	if (engine->kvm_fd < 0)
 		return engine->kvm_fd;
+	vm_cpuid_begin(&engine->cpuid, engine->kvm_fd);
+	error = vm_memory_create(&engine->memory, config, &image, ret_error, error_len);
+	if (error)
+		return error;
 	engine->arena = mmap(NULL, arena_len(config->arena), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_NORESERVE, arena_fd(config->arena), 0);
 	if (engine->arena == MAP_FAILED) {
@@ -350,6 +352,7 @@ static void vm_destroy(struct engine *engine)
 	if (!engine)
 		return;
 	vm_halt(engine);
+	vm_cpuid_end(&engine->cpuid);
 	if (engine->run)
 		munmap(engine->run, engine->run_len);
 	if (engine->vcpu_fd >= 0)

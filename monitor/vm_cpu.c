@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,23 +42,63 @@
 
 #define CPUID_ENTRIES 256
 
-static int set_cpuid(const struct engine *engine)
+static void *ask_cpuid(void *argument)
 {
-	struct kvm_cpuid2 *cpuid =
-		calloc(1, sizeof(*cpuid) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
-	int error = 0;
+	struct vm_cpuid *cpuid = argument;
+	struct kvm_cpuid2 *list =
+		calloc(1, sizeof(*list) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
 
-	if (!cpuid)
-		return -ENOMEM;
-	cpuid->nent = CPUID_ENTRIES;
-	if (ioctl(engine->kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+	cpuid->list = list;
+	if (!list) {
+		cpuid->error = -ENOMEM;
+		return NULL;
+	}
+	list->nent = CPUID_ENTRIES;
+	if (ioctl(cpuid->kvm_fd, KVM_GET_SUPPORTED_CPUID, list) < 0)
+		cpuid->error = -errno;
+	for (unsigned int i = 0; !cpuid->error && i < list->nent; i++)
+		if (list->entries[i].function == 1)
+			list->entries[i].ecx |= CPUID_X2APIC | CPUID_TSC_DEADLINE;
+	return NULL;
+}
+
+void vm_cpuid_begin(struct vm_cpuid *cpuid, int kvm_fd)
+{
+	sigset_t all, before;
+
+	*cpuid = (struct vm_cpuid){.kvm_fd = kvm_fd};
+	/* Signals are the main thread's, and KVM ends some calls when one comes. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	cpuid->thread_started = pthread_create(&cpuid->thread, NULL, ask_cpuid, cpuid) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!cpuid->thread_started)
+		ask_cpuid(cpuid);
+}
+
+static void join(struct vm_cpuid *cpuid)
+{
+	if (cpuid->thread_started)
+		pthread_join(cpuid->thread, NULL);
+	cpuid->thread_started = false;
+}
+
+void vm_cpuid_end(struct vm_cpuid *cpuid)
+{
+	join(cpuid);
+	free(cpuid->list);
+	cpuid->list = NULL;
+}
+
+static int set_cpuid(struct engine *engine)
+{
+	struct vm_cpuid *cpuid = &engine->cpuid;
+
+	join(cpuid);
+	int error = cpuid->error;
+	if (!error && ioctl(engine->vcpu_fd, KVM_SET_CPUID2, cpuid->list) < 0)
 		error = -errno;
-	for (unsigned int i = 0; !error && i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == 1)
-			cpuid->entries[i].ecx |= CPUID_X2APIC | CPUID_TSC_DEADLINE;
-	if (!error && ioctl(engine->vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
-		error = -errno;
-	free(cpuid);
+	vm_cpuid_end(cpuid);
 	return error;
 }
 
