@@ -33,6 +33,12 @@ struct engine_config {
 	                                    * from the arena by the caller, mapped by the engine at start */
 	int doorbell_fd;               /* eventfd: the guest wakes the monitor */
 	int interrupt_fd;              /* eventfd: the monitor wakes the guest */
+	/*
+	 * Called once in start, by its thread, when all is prepared and the guest does not run yet: waits for
+	 * what is made beside. 0, or a negative errno with a sentence in ret_error, which start returns. NULL:
+	 * there is nothing to wait for.
+	 */
+	int (*prepared)(void *context, char *ret_error, size_t error_len);
 	/* Called once, from any thread, when the guest has ended; the monitor's own exit status. */
 	void (*ended)(void *context, int status);
 	void *context;

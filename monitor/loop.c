@@ -388,15 +388,6 @@ static int thread_start(struct loop *loop)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int result = -pthread_create(&loop->thread, NULL, thread_main, loop);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (result < 0)
-		return result;
-	pthread_mutex_lock(&loop->lock);
-	while (!loop->running)
-		pthread_cond_wait(&loop->started, &loop->lock);
-	result = loop->start_result;
-	pthread_mutex_unlock(&loop->lock);
-	if (result < 0)
-		pthread_join(loop->thread, NULL);
 	return result;
 }
 
@@ -436,6 +427,20 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	}
 	*ret_loop = loop;
 	return 0;
+}
+
+int loop_wait_started(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	while (!loop->running)
+		pthread_cond_wait(&loop->started, &loop->lock);
+	int result = loop->start_result;
+	pthread_mutex_unlock(&loop->lock);
+	if (result < 0) {
+		pthread_join(loop->thread, NULL);
+		loop_free(loop);
+	}
+	return result;
 }
 
 void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct engine *engine)

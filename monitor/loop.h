@@ -32,8 +32,13 @@ struct loop_config {
 	int interrupt_fd;
 };
 
-/* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno, that of io_create as a rule. */
+/* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno. */
 int loop_start(struct loop **ret_loop, const struct loop_config *config);
+/*
+ * Waits until the thread has made what it needs: 0, or a negative errno, that of io_create as a rule; the
+ * loop is then no more. Main thread, once, before loop_guest_started.
+ */
+int loop_wait_started(struct loop *loop);
 /* The guest is about to run under this engine: control pipe and streams come alive. Any thread, once. */
 void loop_guest_started(struct loop *loop, const struct engine_ops *ops, struct engine *engine);
 /*

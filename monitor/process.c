@@ -305,6 +305,8 @@ static int process_start(const struct engine_config *config, struct engine **ret
 	int error = elf_read(config->image_fd, config->image_path, BOOT_PLATFORM_PROCESS, &image,
 		ret_error, error_len);
 
+	if (!error && config->prepared)
+		error = config->prepared(config->context, ret_error, error_len);
 	if (error)
 		return error;
 	struct engine *engine = calloc(1, sizeof(*engine));

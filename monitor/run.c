@@ -240,6 +240,12 @@ static int cannot_use_uring(struct run *run, int error)
 	return cannot(run, error, "start the I/O thread with io_uring", remedy);
 }
 
+static int cannot_start_loop(struct run *run, int error)
+{
+	return cannot(run, error, "start the I/O thread",
+		"raise the limit on processes (ulimit -u) or free memory");
+}
+
 static int start_loop(struct run *run)
 {
 	const struct loop_config config = {
@@ -251,12 +257,21 @@ static int start_loop(struct run *run)
 	};
 	int error = loop_start(&run->loop, &config);
 
-	if (error && run->config->io == IO_URING)
-		return cannot_use_uring(run, -error);
-	if (error)
-		return cannot(run, -error, "start the I/O thread",
-			"raise the limit on processes (ulimit -u) or free memory");
-	return 0;
+	return error ? cannot_start_loop(run, -error) : 0;
+}
+
+/* The I/O thread makes its part while the engine makes the guest's. */
+static int wait_for_loop(void *context, char *ret_error, size_t error_len)
+{
+	struct run *run = context;
+	int error = loop_wait_started(run->loop);
+
+	assert(ret_error == run->ret_error && error_len == run->error_len);
+	if (!error)
+		return 0;
+	run->loop = NULL;
+	return run->config->io == IO_URING ? cannot_use_uring(run, -error)
+					   : cannot_start_loop(run, -error);
 }
 
 /* From whichever thread saw it. */
@@ -300,6 +315,7 @@ static int start_guest(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
+		.prepared = wait_for_loop,
 		.ended = guest_ended,
 		.context = run,
 	};

@@ -292,6 +292,8 @@ static int vm_start(const struct engine_config *config, struct engine **ret_engi
 	engine->config = config;
 	engine->kvm_fd = engine->vm_fd = engine->vcpu_fd = engine->memory.ram_fd = -1;
 	int error = prepare(engine, ret_error, error_len);
+	if (!error && config->prepared)
+		error = config->prepared(config->context, ret_error, error_len);
 	if (!error) {
 		error = start_thread(engine);
 		if (error)

@@ -58,6 +58,7 @@ void guest_end_start_silent(struct guest_end *guest)
 		.interrupt_fd = guest->interrupt_fd,
 	};
 	ck_assert_int_eq(loop_start(&guest->loop, &config), 0);
+	ck_assert_int_eq(loop_wait_started(guest->loop), 0);
 	attach(guest, &guest->control, 0, ring);
 	loop_guest_started(guest->loop, &no_engine, NULL);
 }
