@@ -22,14 +22,6 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "shared
 #define store_relaxed(word, value) atomic_store_explicit((word), (value), memory_order_relaxed)
 #define store_release(word, value) atomic_store_explicit((word), (value), memory_order_release)
 
-/* A short wait between two looks at a word of the peer's; orders nothing. */
-static inline void cpu_pause(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#endif
-}
-
 /* Orders an earlier store before a later load: only the sleep handshake needs it. */
 static inline void full_fence(void)
 {

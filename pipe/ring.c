@@ -1,8 +1,6 @@
 #include "pipe/ring.h"
 
 #define RING_ERRNO_SHIFT 16
-#define CHASE_LITTLE     4096 /* bytes that a look finds; more is worth a transfer of the line */
-#define CHASE_PAUSES     16   /* some 200 ns, two transfers of a line between CPUs */
 
 /* A rule of our own that the caller broke: never reached by what a peer does. */
 static inline void own_rule(bool kept)
@@ -253,31 +251,13 @@ void ring_consume(struct ring_consumer *c, size_t len)
 	ring_give(c);
 }
 
-/*
- * A consumer that empties the ring faster than it is filled takes the producer's line for every
- * few messages, which stops both. Two looks in a row that found a little say so; a peer that
- * answers one message at a time has a look that found nothing between them, and is not delayed.
- */
-static void consumer_look_apart(struct ring_consumer *c)
-{
-	uint64_t before = c->written_seen;
-
-	for (int i = 0; c->chasing >= 2 && i < CHASE_PAUSES; i++)
-		cpu_pause();
-	consumer_look(c);
-	if (c->written_seen - before - 1 < CHASE_LITTLE - 1)
-		c->chasing += c->chasing < 2;
-	else
-		c->chasing = 0;
-}
-
 size_t ring_read_any(struct ring_consumer *c, void *ret_bytes, size_t len)
 {
 	if (len > unread(c)) {
 		/* First: a producer that waits for this room may be what the bytes wait for. */
 		consumer_give_rest(c);
 		if (c->end == 0)
-			consumer_look_apart(c);
+			consumer_look(c);
 	}
 	if (len > unread(c))
 		len = unread(c);

@@ -82,7 +82,6 @@ struct ring_consumer {
 	uint64_t written_seen; /* the producer's position as last checked */
 	uint64_t woken_upto;   /* 'read' when the producer's room_at was last looked at */
 	int end;               /* what ring_peek reports; stays once it is not 0 */
-	unsigned chasing;      /* looks of ring_read in a row that found a little */
 	bool stopped;          /* ring_stop was called */
 	bool wake;             /* 'gone' was set and the producer not told yet */
 	bool broken;           /* the producer broke a rule: EPROTO from here on */
@@ -163,8 +162,7 @@ static inline size_t ring_writable_len(struct ring_producer *p)
  *
  * ring_read may hold back the room that it made: less than 1 / RING_HELD_PART of
  * the capacity, and no longer than to the next look or the next other call on the
- * consumer (DATAPIPE.md section 7.3). While it keeps catching up with a producer
- * that keeps writing, it pauses for some 200 ns before it looks again.
+ * consumer (DATAPIPE.md section 7.3).
  */
 static inline size_t ring_write(struct ring_producer *p, const void *bytes, size_t len);
 static inline size_t ring_read(struct ring_consumer *c, void *ret_bytes, size_t len);
