@@ -78,9 +78,9 @@ void event_file_begin(struct event_io *owner, struct io_op *op)
 
 	/*
 	 * Some file systems know no RWF_NOWAIT, and an error in earnest the worker will meet again.
-	 * Nor is 0 the end of the file for sure: Linux 5.9 and 5.10 (readv(2), bugs).
+	 * Less than all ends where memory ends, or the file: only the worker can tell.
 	 */
-	if (result > 0 || (result == 0 && (op->len == 0 || op->kind == EVENT_WRITE))) {
+	if (result >= 0 && (op->kind == EVENT_WRITE || (size_t)result == op->len)) {
 		event_complete(owner, op, (int)result);
 		return;
 	}

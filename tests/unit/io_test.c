@@ -622,6 +622,28 @@ START_TEST(files_that_may_block)
 }
 END_TEST
 
+/* What ends where memory ends is not the end of the file. */
+START_TEST(files_are_partly_in_memory)
+{
+	enum { LEN = 8 << 20, KEPT = 4 << 20 };
+	static char bytes[LEN];
+	struct one one;
+
+	begin(_i);
+	int fd = make_file(O_RDWR);
+	START(io_write(io, op_of(&one), fd, bytes, LEN, 0));
+	expect_equal(finish(&one), LEN);
+	START(io_sync(io, op_of(&one), fd, false));
+	expect_equal(finish(&one), 0);
+	expect_equal(posix_fadvise(fd, KEPT, LEN - KEPT, POSIX_FADV_DONTNEED), 0);
+	START(io_read(io, op_of(&one), fd, bytes, LEN, 0));
+	expect_equal(finish(&one), LEN);
+	io_close_file(io, fd);
+	settle();
+	end();
+}
+END_TEST
+
 /* However many are closed at once, and whatever is under way. */
 START_TEST(files_are_closed)
 {
@@ -767,6 +789,7 @@ static const TTest *const *const tests[] = {
 	&every_wake_is_told,
 	&files_are_written_and_read,
 	&files_that_may_block,
+	&files_are_partly_in_memory,
 	&files_are_closed,
 	&appends_where_the_end_is,
 	&files_tell_errors,
