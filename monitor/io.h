@@ -63,7 +63,7 @@ enum io_choice { IO_AUTO, IO_URING, IO_EVENT };
 int io_create(struct io **ret_io, enum io_choice choice);
 /* What to do about io_uring_setup failing with this errno (positive): a phrase. */
 const char *io_refusal_remedy(int error);
-/* No operation may be in flight. */
+/* No operation may be in flight. Waits for files to be closed, 2 s at most: all is left then. */
 void io_destroy(struct io *io);
 
 void io_recv(struct io *io, struct io_op *op, int fd, void *ret_bytes, size_t len);

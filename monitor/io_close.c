@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the thread */
@@ -115,15 +116,26 @@ void io_closer_turn(struct io_closer *closer, bool sleeps)
 		close_gathered(closer);
 }
 
-void io_closer_end(struct io_closer *closer)
+/* False: it has not ended in time. */
+static bool join(struct io_closer *closer)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += IO_CLOSE_END_S;
+	return pthread_timedjoin_np(closer->thread, NULL, &until) == 0;
+}
+
+bool io_closer_end(struct io_closer *closer)
 {
 	close_gathered(closer);
 	pthread_mutex_lock(&closer->lock);
 	closer->stopping = true;
 	pthread_cond_signal(&closer->work);
 	pthread_mutex_unlock(&closer->lock);
-	if (closer->started)
-		pthread_join(closer->thread, NULL);
+	if (closer->started && !join(closer))
+		return false;
 	pthread_cond_destroy(&closer->work);
 	pthread_mutex_destroy(&closer->lock);
+	return true;
 }

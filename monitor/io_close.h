@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 #define IO_CLOSE_FILES 16u /* files that are closed together */
-#define IO_CLOSE_TURNS 64u /* that a file waits for others */
+#define IO_CLOSE_TURNS 64u /* calls of io_turn that a file waits for others */
+#define IO_CLOSE_END_S 2   /* for a close that hangs, at the end */
 
 struct io_closer {
 	int gathered[IO_CLOSE_FILES];
@@ -32,7 +33,10 @@ void io_closer_init(struct io_closer *closer);
 void io_closer_add(struct io_closer *closer, int fd);
 /* A turn of the loop; before a sleep no file waits for others. */
 void io_closer_turn(struct io_closer *closer, bool sleeps);
-/* Waits until all are closed. */
-void io_closer_end(struct io_closer *closer);
+/*
+ * Waits until all are closed, but not for a file server that is gone: false when a close hangs. Then
+ * 'closer' stays the thread's for good, and what is still open is closed by the end of the process.
+ */
+bool io_closer_end(struct io_closer *closer);
 
 #endif

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -672,6 +674,31 @@ START_TEST(files_are_closed)
 }
 END_TEST
 
+static atomic_int hanging = -1; /* the descriptor whose close waits for 'hanging' to change */
+
+/* Of this whole program, in the place of libc's. */
+int close(int fd)
+{
+	while (fd >= 0 && atomic_load(&hanging) == fd)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	return (int)syscall(SYS_close, fd);
+}
+
+/* On a file server that is gone, say. */
+START_TEST(a_close_that_hangs_does_not_hold_up_the_end)
+{
+	begin(_i);
+	int fd = make_file(O_RDWR);
+	uint64_t before = now_ns();
+	atomic_store(&hanging, fd);
+	io_close_file(io, fd);
+	io_destroy(io);
+	expect(now_ns() - before < 10000000000u);
+	expect(fcntl(fd, F_GETFD) >= 0);
+	atomic_store(&hanging, -1);
+}
+END_TEST
+
 START_TEST(appends_where_the_end_is)
 {
 	char bytes[8];
@@ -791,6 +818,7 @@ static const TTest *const *const tests[] = {
 	&files_that_may_block,
 	&files_are_partly_in_memory,
 	&files_are_closed,
+	&a_close_that_hangs_does_not_hold_up_the_end,
 	&appends_where_the_end_is,
 	&files_tell_errors,
 	&files_may_be_cancelled,
