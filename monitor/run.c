@@ -19,7 +19,7 @@
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 
-#define ARENA_LEN             (2ull << 30) /* bytes, sparse: 16,384 rings of 128 KiB */
+#define ARENA_LEN             (2ull << 30) /* bytes, sparse; for how many streams: DATAPIPE.md 9.3 */
 #define ARENA_SLOTS           BELL_SLOTS
 #define CONTROL_RING_CAPACITY 65536u /* bytes, each way */
 #define DRAIN_MS              5000u  /* for what a guest wrote before it ended */

@@ -22,9 +22,9 @@
 #define STOP_RETRY_NS 10000000
 
 /*
- * The arena's first memory slot: its head and rings for 440 streams of the default size. KVM with
- * shadow page tables allocates and clears 2.5 KiB for each MiB of a slot, so that a slot for the
- * whole arena would take 0.7-1.1 ms before the guest runs, and 5 MiB.
+ * The arena's first memory slot: its head and rings for 111 streams of the guest library's size,
+ * 256 KiB each way. KVM with shadow page tables allocates and clears 2.5 KiB for each MiB of a
+ * slot, so that a slot for the whole arena would take 0.7-1.1 ms before the guest runs, and 5 MiB.
  */
 #define ARENA_FIRST (64ull << 20)
 

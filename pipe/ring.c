@@ -79,7 +79,7 @@ static void producer_broken(struct ring_producer *p)
 static inline void producer_look(struct ring_producer *p)
 {
 	uint32_t gone = load_relaxed(&p->shared->gone); /* no data hangs on it */
-	/* Acquire; partner: the release in ring_consume. Bytes are read before they are
+	/* Acquire; partner: the release in ring_give. Bytes are read before they are
 	 * overwritten. */
 	uint64_t read = load_acquire(&p->shared->read);
 
@@ -206,7 +206,8 @@ static inline void consumer_look(struct ring_consumer *c)
 	 * lost. Acquire; partner: the release in producer_end.
 	 */
 	uint32_t end = load_acquire(&c->shared->end);
-	/* Acquire; partner: the release in ring_commit. The bytes are there with the position. */
+	/* Acquire; partner: the release in ring_commit and ring_write. The bytes are there with
+	 * the position. */
 	uint64_t written = load_acquire(&c->shared->written);
 
 	/* It lies between where it was last and a full ring: neither backwards nor too far. */
