@@ -22,11 +22,11 @@
 #define STOP_RETRY_NS 10000000
 
 /*
- * The arena's first memory slot: its head and rings for 111 streams of the guest library's size,
+ * The arena's first memory slot: its head and rings for 490 streams of the guest library's size,
  * 256 KiB each way. KVM with shadow page tables allocates and clears 2.5 KiB for each MiB of a
  * slot, so that a slot for the whole arena would take 0.7-1.1 ms before the guest runs, and 5 MiB.
  */
-#define ARENA_FIRST (64ull << 20)
+#define ARENA_FIRST (256ull << 20)
 
 enum { SLOT_RAM, SLOT_ARENA, SLOT_ARENA_REST };
 

@@ -63,8 +63,10 @@ static bool is_default(uint16_t sizes)
 /* The monitor may give less than was asked for, never more. */
 static bool within(const struct control_stream_info *info, uint16_t sizes)
 {
-	return info->to_host_capacity <= 1u << (sizes >> 8) &&
-	       info->to_guest_capacity <= 1u << (sizes & 0xff);
+	unsigned to_host = sizes >> 8, to_guest = sizes & 0xff;
+
+	return to_host < 32 && info->to_host_capacity <= 1u << to_host && to_guest < 32 &&
+	       info->to_guest_capacity <= 1u << to_guest;
 }
 
 /* ---- answers; hook of the scheduler */

@@ -77,25 +77,18 @@ static void hear_bell(void)
 		stream_slot_pending(slot);
 }
 
-/* True: something came, or a deadline is near, and there is no need to sleep. */
-static bool poll_bell(uint64_t started, uint64_t until)
+/* True: something came. */
+static bool poll_bell(uint64_t started, uint64_t length)
 {
-	uint64_t limit = started + spin_ns(&scheduler.spin);
-
-	if (limit == started)
-		return false;
-	if (limit > until)
-		limit = until;
 	do {
 		if (bell_pending(scheduler.to_guest)) {
 			spin_won(&scheduler.spin);
 			return true;
 		}
 		platform_pause();
-	} while (platform_clock_ns() < limit);
-	if (limit != until)
-		spin_lost(&scheduler.spin);
-	return limit == until;
+	} while (platform_clock_ns() - started < length);
+	spin_lost(&scheduler.spin);
+	return false;
 }
 
 /*
@@ -111,15 +104,20 @@ static void idle(void)
 {
 	uint64_t until = timer_next();
 	uint64_t started = platform_clock_ns();
+	uint64_t length = spin_ns(&scheduler.spin);
 
-	bool polls = spin_ns(&scheduler.spin) != 0;
-
-	if (until <= started || poll_bell(started, until))
+	if (until <= started)
+		return;
+	/* A deadline that is nearer than the limit is waited for asleep: such a poll proves
+	 * nothing. */
+	bool polls = length != 0 && until - started > length;
+	if (polls && poll_bell(started, length))
 		return;
 	if (bell_sleep(scheduler.to_guest))
 		platform_wait(until);
 	bell_awake(scheduler.to_guest);
-	if (!polls && scheduler.spin.limit_ns)
+	/* What the timer ended, no poll would have won. */
+	if (!polls && scheduler.spin.limit_ns && bell_pending(scheduler.to_guest))
 		spin_slept(&scheduler.spin, platform_clock_ns() - started);
 }
 
