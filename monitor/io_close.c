@@ -116,14 +116,17 @@ void io_closer_turn(struct io_closer *closer, bool sleeps)
 		close_gathered(closer);
 }
 
-/* False: it has not ended in time. */
+/* False: it has not ended in time, and is left to the end of the process. */
 static bool join(struct io_closer *closer)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += IO_CLOSE_END_S;
-	return pthread_timedjoin_np(closer->thread, NULL, &until) == 0;
+	if (pthread_timedjoin_np(closer->thread, NULL, &until) == 0)
+		return true;
+	pthread_detach(closer->thread);
+	return false;
 }
 
 bool io_closer_end(struct io_closer *closer)
