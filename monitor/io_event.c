@@ -27,8 +27,7 @@
  *
  * Beside io_uring, medians of 7 rounds by turns under KVM (PVM, 2 CPUs, Linux 6.18): a message of
  * 64 bytes there and back 8.8 us, not 7.9; 64 connections with 64 KiB messages 1.01 times the
- * bytes; wrk -c64 on the guest web 1.06 times the requests for a file of 1 KiB, 0.97 times for 1
- * MiB.
+ * bytes.
  */
 #include "monitor/io_event.h"
 

@@ -133,18 +133,7 @@ void event_file_run_mail(struct event_io *owner)
 		return;
 	struct loop_message *newest =
 		atomic_exchange_explicit(&owner->mailbox, NULL, memory_order_acquire);
-	struct loop_message *oldest = NULL;
-	while (newest != NULL) {
-		struct loop_message *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest != NULL) {
-		struct loop_message *next = oldest->next;
-		oldest->run(oldest);
-		oldest = next;
-	}
+	loop_messages_run(newest);
 }
 
 /* It only ends a sleep. By edge, and never read. */

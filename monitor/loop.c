@@ -134,18 +134,7 @@ static bool mailbox_run(struct loop *loop)
 	/* acquire, paired with the exchange in loop_post: the messages' contents. */
 	struct loop_message *newest =
 		atomic_exchange_explicit(&loop->mailbox, NULL, memory_order_acquire);
-	struct loop_message *oldest = NULL;
-	while (newest != NULL) {
-		struct loop_message *next = newest->next;
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest != NULL) {
-		struct loop_message *next = oldest->next;
-		oldest->run(oldest);
-		oldest = next;
-	}
+	loop_messages_run(newest);
 	return true;
 }
 

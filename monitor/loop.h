@@ -6,6 +6,7 @@
 #define FERRULE_MONITOR_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "monitor/arena.h"
@@ -23,6 +24,23 @@ struct loop_message {
 	void (*run)(struct loop_message *message);
 	struct loop_message *next;
 };
+
+/* Runs the messages of a mailbox, in which the newest lies first, in the order in which they came. */
+static inline void loop_messages_run(struct loop_message *newest)
+{
+	struct loop_message *oldest = NULL;
+	while (newest != NULL) {
+		struct loop_message *next = newest->next;
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest != NULL) {
+		struct loop_message *next = oldest->next;
+		oldest->run(oldest);
+		oldest = next;
+	}
+}
 
 struct loop_config {
 	const struct config *config;
