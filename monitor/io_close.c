@@ -1,10 +1,11 @@
 #include "monitor/io_close.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "monitor/thread.h"
 
 /* ---- the thread */
 
@@ -39,15 +40,9 @@ static void *thread_main(void *argument)
 
 static bool start(struct io_closer *closer)
 {
-	/* Signals are the main thread's. */
-	sigset_t all, before;
-
-	if (closer->started)
-		return true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	closer->started = pthread_create(&closer->thread, NULL, thread_main, closer) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!closer->started)
+		closer->started =
+			thread_start(&closer->thread, "ferrule-close", thread_main, closer) == 0;
 	return closer->started;
 }
 

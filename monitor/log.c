@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -11,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "monitor/thread.h"
 
 #define LINE_MAX_LEN 1024  /* bytes of a log line, its end included; the rest is cut off */
 #define GUEST_LINES  10    /* log_guest writes so many a second */
@@ -101,22 +102,17 @@ static void *thread_main(void *argument)
 
 int log_start(void)
 {
-	/* Signals are the main thread's. */
-	sigset_t all, before;
 	pthread_t thread;
 
 	assert(!queue.running);
 	queue.running = true;
 	queue.stopping = false;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&thread, NULL, thread_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (error)
+	int result = thread_start(&thread, "ferrule-log", thread_main, NULL);
+	if (result < 0)
 		queue.running = false;
 	else
 		pthread_detach(thread); /* nobody could join it while it is stuck */
-	return -error;
+	return result;
 }
 
 void log_stop(void)

@@ -7,12 +7,12 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "monitor/log.h"
+#include "monitor/thread.h"
 
 #define CR0_PE (1u << 0)
 #define CR0_MP (1u << 1)
@@ -64,14 +64,9 @@ static void *ask_cpuid(void *argument)
 
 void vm_cpuid_begin(struct vm_cpuid *cpuid, int kvm_fd)
 {
-	sigset_t all, before;
-
 	*cpuid = (struct vm_cpuid){.kvm_fd = kvm_fd};
-	/* Signals are the main thread's, and KVM ends some calls when one comes. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	cpuid->thread_started = pthread_create(&cpuid->thread, NULL, ask_cpuid, cpuid) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	cpuid->thread_started =
+		thread_start(&cpuid->thread, "ferrule-cpuid", ask_cpuid, cpuid) == 0;
 	if (!cpuid->thread_started)
 		ask_cpuid(cpuid);
 }

@@ -3,12 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "monitor/io.h"
 #include "monitor/stats.h"
+#include "monitor/thread.h"
 
 struct worker_pool {
 	pthread_mutex_t lock; /* of the three below */
@@ -65,13 +65,9 @@ static void job_returned(struct loop_message *message)
 /* 0 or a negative errno. */
 static int start_thread(struct worker_pool *pool)
 {
-	/* Signals are the main thread's. */
-	sigset_t all, before;
+	int result = thread_start(
+		&pool->thread[pool->threads], "ferrule-worker", thread_main, pool);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int result = -pthread_create(&pool->thread[pool->threads], NULL, thread_main, pool);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (result == 0)
 		pool->threads++;
 	return result;
