@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "monitor/arena.h"
 
@@ -76,6 +77,10 @@ struct engine_ops {
 	void (*destroy)(struct engine *engine);
 
 	void (*stats)(const struct engine *engine, struct engine_stats *ret_stats);
+
+	/* The thread of this process in which the guest's code runs, as gettid(2) says it; 0: there is none,
+	 * or not any more. Any thread. */
+	pid_t (*guest_thread)(const struct engine *engine);
 };
 
 extern const struct engine_ops engine_kvm;

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +26,10 @@
 #include "monitor/io.h"
 #include "monitor/log.h"
 #include "monitor/monitor.h"
+#include "monitor/placement.h"
 #include "monitor/stats.h"
 #include "monitor/stream.h"
+#include "monitor/thread.h"
 #include "monitor/worker.h"
 #include "pipe/spin.h"
 
@@ -36,6 +37,8 @@
 #define LOOP_RESOLVERS    2u
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
+#define LOOP_TURNS_UNTOLD 8u
+#define LOOP_OPERATION_BYTES 16384u /* to move so many costs about as much as an operation does */
 
 /* An eventfd that io reads for as long as the loop lives. */
 struct wake_fd {
@@ -60,6 +63,12 @@ struct loop {
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
+	uint64_t idle_ns; /* polled and slept until now */
+	int cpus;         /* that this process may use */
+	bool may_place;   /* the guest runs, and there are CPUs to choose from */
+	struct placement placement;
+	struct placement_threads threads;
+	unsigned untold_turns; /* TOGETHER: since something was first posted */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -177,15 +186,33 @@ static void tell_guest(struct loop *loop)
 	}
 }
 
+/*
+ * On one CPU with this thread the guest works only when this thread does not: it is told once there is
+ * nothing else to do here, for as much as there is then; and now and then when there always is.
+ */
+static void tell_guest_in_turn(struct loop *loop, bool found)
+{
+	if (!loop->tell || (found && ++loop->untold_turns < LOOP_TURNS_UNTOLD))
+		return;
+	loop->untold_turns = 0;
+	tell_guest(loop);
+	if (found)
+		sched_yield();
+}
+
 static bool loop_turn(struct loop *loop)
 {
 	bool found = mailbox_run(loop);
 	found |= bell_run(loop);
 	/* Before the system call: the guest works while this thread is in the kernel. */
-	tell_guest(loop);
+	if (!loop->threads.together)
+		tell_guest(loop);
 	if (io_unsubmitted(loop->io) || io_ready(loop->io))
 		found |= io_turn(loop->io, false) != 0;
-	tell_guest(loop);
+	if (loop->threads.together)
+		tell_guest_in_turn(loop, found);
+	else
+		tell_guest(loop);
 	return found;
 }
 
@@ -195,28 +222,39 @@ static bool something_came(struct loop *loop)
 	       atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
 }
 
-/* True when work came before the time was over. Whoever else wants this CPU has it meanwhile:
- * in a busy machine that is as a rule the client whose next request is waited for. */
+/* True when work came before then. Whoever else wants this CPU has it meanwhile: in a busy machine that
+ * is as a rule the client whose next request is waited for, or the guest when it is on this CPU. */
+static bool poll_until(struct loop *loop, uint64_t end)
+{
+	if (loop->threads.together)
+		sched_yield();
+	do {
+		for (unsigned i = 0; i < LOOP_SPINS_A_LOOK; i++) {
+			if (something_came(loop))
+				return true;
+			__builtin_ia32_pause();
+		}
+		sched_yield();
+	} while (now_ns() < end);
+	return false;
+}
+
 static bool spin(struct loop *loop)
 {
 	uint64_t limit = spin_ns(&loop->spin);
 	if (limit == 0)
 		return false;
-	uint64_t end = now_ns() + limit;
-	do {
-		for (unsigned i = 0; i < LOOP_SPINS_A_LOOK; i++) {
-			if (something_came(loop)) {
-				stats.polls_won++;
-				spin_won(&loop->spin);
-				return true;
-			}
-			__builtin_ia32_pause();
-		}
-		sched_yield();
-	} while (now_ns() < end);
-	stats.polls_lost++;
-	spin_lost(&loop->spin);
-	return false;
+	uint64_t start = now_ns();
+	bool won = poll_until(loop, start + limit);
+	loop->idle_ns += now_ns() - start;
+	if (won) {
+		stats.polls_won++;
+		spin_won(&loop->spin);
+	} else {
+		stats.polls_lost++;
+		spin_lost(&loop->spin);
+	}
+	return won;
 }
 
 static void sleep_until_work(struct loop *loop)
@@ -224,14 +262,31 @@ static void sleep_until_work(struct loop *loop)
 	struct bell_shared *bell = arena_bell(loop->config.arena, PIPE_GUEST);
 	if (bell_sleep(bell) && mailbox_sleep(loop)) {
 		bool learns = spin_ns(&loop->spin) == 0 && loop->spin.limit_ns != 0;
-		uint64_t before = learns ? now_ns() : 0;
+		uint64_t before = now_ns();
 		stats.sleeps++;
 		io_turn(loop->io, true);
+		uint64_t slept = now_ns() - before;
+		loop->idle_ns += slept;
 		if (learns)
-			spin_slept(&loop->spin, now_ns() - before);
+			spin_slept(&loop->spin, slept);
 	}
 	atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
 	bell_awake(bell);
+}
+
+/* Once a turn: shares a CPU with the guest while that serves more. */
+static void place(struct loop *loop)
+{
+	uint64_t bytes = stats.bytes_to_guest + stats.bytes_to_host;
+	uint64_t work = stats.io_operations + bytes / LOOP_OPERATION_BYTES;
+	enum placement_mode mode =
+		placement_look(&loop->placement, now_ns(), work, loop->idle_ns);
+
+	if (loop->threads.together == (mode == PLACEMENT_TOGETHER))
+		return;
+	loop->threads.guest = loop->engine_ops->guest_thread(loop->engine);
+	placement_apply(&loop->threads, mode);
+	stats.placements++;
 }
 
 /* ---- stopping: first what the guest wrote leaves, then everything in flight is cancelled */
@@ -291,6 +346,8 @@ static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
 	stream_table_start(loop->streams);
+	placement_init(&loop->placement, now_ns());
+	loop->may_place = loop->cpus > 1;
 }
 
 static void nap(void)
@@ -358,6 +415,8 @@ static void *thread_main(void *argument)
 		bool found = loop_turn(loop);
 		if (loop->phase != LOOP_SERVING)
 			stop_advance(loop);
+		else if (loop->may_place)
+			place(loop);
 		if (found || loop->phase == LOOP_STOPPED)
 			continue;
 		if (loop->phase == LOOP_CANCELLING)
@@ -369,21 +428,10 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-static int thread_start(struct loop *loop)
-{
-	/* Signals are the main thread's. */
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int result = -pthread_create(&loop->thread, NULL, thread_main, loop);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return result;
-}
-
-static bool one_cpu(void)
+static int allowed_cpus(void)
 {
 	cpu_set_t cpus;
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
 }
 
 static void loop_free(struct loop *loop)
@@ -401,7 +449,8 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	if (loop == NULL)
 		return -ENOMEM;
 	loop->config = *config;
-	spin_init(&loop->spin, one_cpu() ? 0 : config->config->poll_ns);
+	loop->cpus = allowed_cpus();
+	spin_init(&loop->spin, loop->cpus > 1 ? config->config->poll_ns : 0);
 	loop->drain_timer.op.done = drain_timer_done;
 	loop->stop.run = stop_run;
 	loop->guest_started.run = guest_started_run;
@@ -409,7 +458,9 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	wake_fd_init(&loop->mail, loop, eventfd(0, EFD_CLOEXEC), NULL);
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->started, NULL);
-	int result = loop->mail.fd < 0 ? -errno : thread_start(loop);
+	int result = loop->mail.fd < 0
+			     ? -errno
+			     : thread_start(&loop->thread, "ferrule-io", thread_main, loop);
 	if (result < 0) {
 		loop_free(loop);
 		return result;

@@ -26,6 +26,7 @@
 #include "monitor/elf.h"
 #include "monitor/log.h"
 #include "monitor/terminal.h"
+#include "monitor/thread.h"
 
 #define FD_COUNT  4
 #define FD_PARKED 10 /* where a descriptor on its way to its final number is in nobody's way */
@@ -227,17 +228,12 @@ static void *await_end(void *argument)
 	return NULL;
 }
 
-/* The thread that waits for the child takes no signal. */
 static int start_thread(struct engine *engine)
 {
-	sigset_t all, before;
+	int result = thread_start(&engine->thread, "ferrule-child", await_end, engine);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&engine->thread, NULL, await_end, engine);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	engine->thread_started = !error;
-	return -error;
+	engine->thread_started = result == 0;
+	return result;
 }
 
 /* What is executed: the program with its arguments, behind the command that it is to run under. */
@@ -341,6 +337,12 @@ static void process_stats(const struct engine *engine, struct engine_stats *ret_
 	*ret_stats = (struct engine_stats){0};
 }
 
+static pid_t process_guest_thread(const struct engine *engine)
+{
+	(void)engine;
+	return 0; /* the guest is a process of its own, and may end at any time */
+}
+
 const struct engine_ops engine_process = {
 	.name = "process",
 	.start = process_start,
@@ -348,4 +350,5 @@ const struct engine_ops engine_process = {
 	.halt = process_halt,
 	.destroy = process_destroy,
 	.stats = process_stats,
+	.guest_thread = process_guest_thread,
 };

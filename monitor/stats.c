@@ -29,6 +29,7 @@ static const struct counter_row counters[] = {
 	COUNTER(sleeps, "times that the I/O thread went to sleep"),
 	COUNTER(polls_won, "spins that work ended"),
 	COUNTER(polls_lost, "spins that ended in a sleep"),
+	COUNTER(placements, "times that I/O thread and guest were put on one CPU, or apart again"),
 	COUNTER(streams_opened, "streams made for the guest"),
 	COUNTER(streams_closed, "streams given back"),
 	COUNTER(streams_refused, "streams answered with an errno"),

@@ -20,6 +20,7 @@ struct stats {
 	uint64_t sleeps;              /* times that the I/O thread went to sleep */
 	uint64_t polls_won;           /* spins that work ended */
 	uint64_t polls_lost;          /* spins that ended in a sleep */
+	uint64_t placements;          /* times that the I/O thread and the guest were put on one CPU, or apart again */
 	uint64_t streams_opened;
 	uint64_t streams_closed;
 	uint64_t streams_refused;     /* NewStreamRequest or Open answered with an errno */

@@ -13,12 +13,12 @@
 
 #include "monitor/boot_page.h"
 #include "monitor/log.h"
+#include "monitor/thread.h"
 
 #define DOORBELL_GSI  0 /* the only interrupt that there is */
 #define SPLIT_GSIS    24
 #define MSI_ADDRESS   0xfee00000u /* to the local APIC with id 0, fixed delivery */
 #define TSS_ADDRESS   0xfffbd000u /* three pages that old VMX needs somewhere */
-#define SIGNAL_STOP   (SIGRTMIN + 1)
 #define STOP_RETRY_NS 10000000
 
 /*
@@ -237,20 +237,14 @@ static void on_stop(int signal)
 	(void)signal; /* only there to end system calls */
 }
 
-/* The thread takes no signal but the one that stops it. */
 static int start_thread(struct engine *engine)
 {
 	struct sigaction action = {.sa_handler = on_stop};
-	sigset_t others, before;
 
-	sigaction(SIGNAL_STOP, &action, NULL);
-	sigfillset(&others);
-	sigdelset(&others, SIGNAL_STOP);
-	pthread_sigmask(SIG_SETMASK, &others, &before);
-	int error = pthread_create(&engine->thread, NULL, vm_run, engine);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	engine->thread_started = !error;
-	return -error;
+	sigaction(VM_SIGNAL_STOP, &action, NULL);
+	int result = thread_start(&engine->thread, "ferrule-vcpu", vm_run, engine);
+	engine->thread_started = result == 0;
+	return result;
 }
 
 static void vm_destroy(struct engine *engine);
@@ -330,7 +324,7 @@ static void stop_thread(struct engine *engine)
 	for (;;) {
 		struct timespec until;
 
-		pthread_kill(engine->thread, SIGNAL_STOP);
+		pthread_kill(engine->thread, VM_SIGNAL_STOP);
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += STOP_RETRY_NS;
 		if (until.tv_nsec >= 1000000000) {
@@ -375,6 +369,11 @@ static void vm_stats(const struct engine *engine, struct engine_stats *ret_stats
 	ret_stats->other_exits = atomic_load(&engine->other_exits);
 }
 
+static pid_t vm_guest_thread(const struct engine *engine)
+{
+	return atomic_load(&engine->thread_id);
+}
+
 const struct engine_ops engine_kvm = {
 	.name = "kvm",
 	.start = vm_start,
@@ -382,4 +381,5 @@ const struct engine_ops engine_kvm = {
 	.halt = vm_halt,
 	.destroy = vm_destroy,
 	.stats = vm_stats,
+	.guest_thread = vm_guest_thread,
 };

@@ -77,6 +77,7 @@ struct engine {
 	struct vm_cpuid cpuid;
 	pthread_t thread;
 	bool thread_started;
+	_Atomic pid_t thread_id; /* 0: it does not run the guest yet, or any more */
 	atomic_bool stop;
 	_Atomic uint64_t console_exits;
 	_Atomic uint64_t other_exits;
@@ -100,6 +101,9 @@ void vm_cpuid_end(struct vm_cpuid *cpuid);
 int vm_cpu_reset(struct engine *engine, char *ret_error, size_t error_len);
 /* The rate of the guest's time stamp counter and its value now. 0 or a negative errno. */
 int vm_cpu_tsc(const struct engine *engine, uint64_t *ret_hz, uint64_t *ret_now);
+
+/* Ends KVM_RUN; the vCPU's thread takes no other signal. */
+#define VM_SIGNAL_STOP (SIGRTMIN + 1)
 
 /* The vCPU thread's function; argument is the engine. */
 void *vm_run(void *argument);

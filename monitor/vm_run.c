@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -173,10 +174,24 @@ static int run(struct engine *engine)
 	return status;
 }
 
+/* One that was sent before this is still pending: nothing is lost. */
+static void take_stop_signal(void)
+{
+	sigset_t stop;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, VM_SIGNAL_STOP);
+	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+}
+
 void *vm_run(void *argument)
 {
 	struct engine *engine = argument;
 
-	engine->config->ended(engine->config->context, run(engine));
+	take_stop_signal();
+	atomic_store(&engine->thread_id, gettid());
+	int status = run(engine);
+	atomic_store(&engine->thread_id, 0);
+	engine->config->ended(engine->config->context, status);
 	return NULL;
 }

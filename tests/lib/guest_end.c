@@ -25,7 +25,14 @@ static int map_ring_nothing(struct engine *engine, uint64_t offset, uint64_t cap
 	return 0;
 }
 
-static const struct engine_ops no_engine = {.name = "none", .map_ring = map_ring_nothing};
+static pid_t no_thread(const struct engine *engine)
+{
+	(void)engine;
+	return 0;
+}
+
+static const struct engine_ops no_engine = {
+	.name = "none", .map_ring = map_ring_nothing, .guest_thread = no_thread};
 
 static void attach(struct guest_end *guest, struct pipe_end *pipe, uint32_t slot,
 	const struct arena_ring ring[2])

@@ -1,0 +1,72 @@
+/*
+ * placement: whether the I/O thread and the thread that runs the guest share a CPU.
+ *
+ * APART   each runs where the kernel puts it. Both work at the same time, and both can poll: a
+ *         message that comes alone is answered soonest.
+ * TOGETHER  both run on one CPU, in turn. Neither is woken across CPUs, what one wrote lies in the
+ *         other's cache, and the machine's other threads, a client on the same host
+ *         first of all, have the other CPUs to themselves.
+ *
+ * Which one serves more depends on how many threads want how many CPUs, and on what a wake across
+ * CPUs costs: neither can be asked for. So it is tried, as spin.h learns what a poll is worth: a
+ * busy loop is placed the other way for a moment, twice, and the work done in between is compared.
+ * The more often a trial confirms what was known, the rarer it is made. A loop with time to spare is
+ * placed APART at once.
+ *
+ * Used by the I/O thread alone. With several I/O threads and vCPUs each pair would have one.
+ */
+#ifndef FERRULE_MONITOR_PLACEMENT_H
+#define FERRULE_MONITOR_PLACEMENT_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum placement_mode {
+	PLACEMENT_APART,
+	PLACEMENT_TOGETHER,
+	PLACEMENT_MODE_COUNT,
+};
+
+#define PLACEMENT_WINDOW_NS   16000000u   /* what one sample lasts */
+#define PLACEMENT_REST_NS     250000000u  /* between trials, at first */
+#define PLACEMENT_REST_MAX_NS 8000000000u /* and at last */
+#define PLACEMENT_SAMPLES     4u          /* of a trial, two each way */
+#define PLACEMENT_GAIN        32u         /* a change is worth it for a gain of one part in so many */
+
+/* The rule: arithmetic alone, no clock and no system call. */
+struct placement {
+	enum placement_mode mode;    /* to be in now */
+	enum placement_mode settled; /* what the last trial found better */
+	unsigned sample;             /* of the trial under way; 0: none is */
+	double rate[PLACEMENT_MODE_COUNT]; /* work per ns, summed over the samples of the trial */
+	uint64_t window_start_ns;
+	uint64_t work_then, idle_then_ns; /* at the start of the window */
+	uint64_t next_trial_ns;
+	uint64_t rest_ns;
+};
+
+void placement_init(struct placement *placement, uint64_t now_ns);
+/*
+ * Once a turn: the mode to be in from now on. 'work' and 'idle_ns' are sums since the start: what was
+ * done, in any unit, and how long the loop polled and slept.
+ */
+enum placement_mode placement_look(
+	struct placement *placement, uint64_t now_ns, uint64_t work, uint64_t idle_ns);
+
+/* Where the two threads are. All zero: nowhere in particular. */
+struct placement_threads {
+	pid_t guest;           /* id of the other thread; 0: not placed */
+	cpu_set_t io_allowed;  /* as they were before they were put together */
+	cpu_set_t guest_allowed;
+	bool together;
+};
+
+/*
+ * Puts the calling thread and that of the guest on the CPU where the caller runs, or, with APART, gives
+ * both back the CPUs that they had. Best effort: False when they are not TOGETHER afterwards.
+ */
+bool placement_apply(struct placement_threads *threads, enum placement_mode mode);
+
+#endif
