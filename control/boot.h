@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define BOOT_MAGIC       0x00454c5552524546ull /* the bytes "FERRULE" and a 0 */
-#define BOOT_ABI_VERSION 1u                    /* a guest image of another version is refused */
+#define BOOT_ABI_VERSION 2u                    /* a guest image of another version is refused */
 #define BOOT_PAGE        4096u
 
 /* ELF: the note that a guest image carries, name "Ferrule". */

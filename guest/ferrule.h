@@ -78,7 +78,8 @@ long stream_write(struct stream *stream, const void *bytes, size_t len, deadline
  * them; fewer than `least` only at the end; 0: the end. Then consume any prefix. */
 long stream_peek(struct stream *stream, const unsigned char **ret_data, size_t least, deadline until);
 void stream_consume(struct stream *stream, size_t len);
-/* The same for room: fill any prefix of it, then commit. */
+/* The same for room: fill any prefix of it, then commit, once: what is left of the room is to be reserved
+ * anew. */
 long stream_reserve(struct stream *stream, unsigned char **ret_room, size_t least, deadline until);
 void stream_commit(struct stream *stream, size_t len);
 

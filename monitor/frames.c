@@ -99,7 +99,7 @@ void stream_send(struct stream *stream, const struct wire_message *message,
 		assert(room.len >= FRAME_HEADER_LEN);
 		frame_encode(&header, room.data);
 	}
-	ring_commit(&stream->pipe.out, len);
+	ring_commit_rewind(&stream->pipe.out, len);
 	stream_flush(stream);
 }
 

@@ -41,7 +41,7 @@ static void send_answer(struct fs_request *request)
 		.error = request->result < 0 ? wire_error_number(-request->result) : 0,
 	};
 
-	ring_commit(out,
+	ring_commit_rewind(out,
 		wire_encode(reply_message(request), &frame, &request->reply, span.data, span.len));
 	fs_request_free(request);
 }
@@ -97,7 +97,7 @@ static bool commit_data(struct fs_request *request, size_t len)
 		.request_id = request->frame.request_id,
 	};
 	frame_encode(&frame, span.data + request->file_lead);
-	ring_commit(out, request->file_lead + frame.length);
+	ring_commit_rewind(out, request->file_lead + frame.length);
 	stats.bytes_to_guest += len;
 	return !more;
 }

@@ -33,11 +33,11 @@
 #include "monitor/worker.h"
 #include "pipe/spin.h"
 
-#define LOOP_WORKERS      2u
-#define LOOP_RESOLVERS    2u
-#define LOOP_CANCEL_MS    2000u
-#define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
-#define LOOP_TURNS_UNTOLD 8u
+#define LOOP_WORKERS         2u
+#define LOOP_RESOLVERS       2u
+#define LOOP_CANCEL_MS       2000u
+#define LOOP_SPINS_A_LOOK    16u /* pauses between two looks at the clock */
+#define LOOP_TURNS_UNTOLD    8u
 #define LOOP_OPERATION_BYTES 16384u /* to move so many costs about as much as an operation does */
 
 /* An eventfd that io reads for as long as the loop lives. */
@@ -61,7 +61,7 @@ struct loop {
 	struct worker_pool *resolvers;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
-	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
+	bool tell; /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
 	uint64_t idle_ns; /* polled and slept until now */
 	int cpus;         /* that this process may use */
@@ -187,8 +187,8 @@ static void tell_guest(struct loop *loop)
 }
 
 /*
- * On one CPU with this thread the guest works only when this thread does not: it is told once there is
- * nothing else to do here, for as much as there is then; and now and then when there always is.
+ * On one CPU with this thread the guest works only when this thread does not: it is told once there
+ * is nothing else to do here, for as much as there is then; and now and then when there always is.
  */
 static void tell_guest_in_turn(struct loop *loop, bool found)
 {
@@ -222,8 +222,9 @@ static bool something_came(struct loop *loop)
 	       atomic_load_explicit(&loop->mailbox, memory_order_relaxed) != NULL;
 }
 
-/* True when work came before then. Whoever else wants this CPU has it meanwhile: in a busy machine that
- * is as a rule the client whose next request is waited for, or the guest when it is on this CPU. */
+/* True when work came before then. Whoever else wants this CPU has it meanwhile: in a busy machine
+ * that is as a rule the client whose next request is waited for, or the guest when it is on this
+ * CPU. */
 static bool poll_until(struct loop *loop, uint64_t end)
 {
 	if (loop->threads.together)
@@ -279,8 +280,7 @@ static void place(struct loop *loop)
 {
 	uint64_t bytes = stats.bytes_to_guest + stats.bytes_to_host;
 	uint64_t work = stats.io_operations + bytes / LOOP_OPERATION_BYTES;
-	enum placement_mode mode =
-		placement_look(&loop->placement, now_ns(), work, loop->idle_ns);
+	enum placement_mode mode = placement_look(&loop->placement, now_ns(), work, loop->idle_ns);
 
 	if (loop->threads.together == (mode == PLACEMENT_TOGETHER))
 		return;

@@ -1,6 +1,7 @@
 #include "monitor/placement.h"
 
-/* Of a window: below the first the loop has time to spare, from the second on a trial is worth it. */
+/* Of a window: below the first the loop has time to spare, from the second on a trial is worth it.
+ */
 #define BUSY_LITTLE 0.25
 #define BUSY_ENOUGH 0.5
 

@@ -191,7 +191,7 @@ static void recv_complete(struct io_op *op, int result)
 		/* Only memory of the ring was waited for. */
 	} else if (result > 0 && receiving == RECEIVING_TO_RING) {
 		stats.bytes_to_guest += (unsigned)result;
-		ring_commit(&relay->stream->pipe.out, (size_t)result);
+		ring_commit_rewind(&relay->stream->pipe.out, (size_t)result);
 	} else if (result == 0) {
 		recv_end(relay, relay->send_error);
 	} else if (result < 0 && result != -EINTR && !(result == -ECANCELED && asked)) {

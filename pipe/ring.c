@@ -36,6 +36,8 @@ void ring_producer_attach(struct ring_producer *p, struct ring_shared *shared, u
 		.capacity = capacity,
 		.written = position,
 		.read_seen = position,
+		.rewound_from = position,
+		.rewound_to = position,
 		.woken_upto = position,
 	};
 }
@@ -51,6 +53,7 @@ void ring_consumer_attach(struct ring_consumer *c, struct ring_shared *shared, u
 		.read = position,
 		.given = position,
 		.written_seen = position,
+		.data_at = position,
 		.woken_upto = position,
 	};
 }
@@ -83,6 +86,8 @@ static inline void producer_look(struct ring_producer *p)
 	 * overwritten. */
 	uint64_t read = load_acquire(&p->shared->read);
 
+	if (read == p->rewound_from)
+		read = p->rewound_to;
 	/* It lies between where it was last and what was written: neither backwards nor ahead. */
 	if (gone > 1 || p->written - read > p->written - p->read_seen) {
 		producer_broken(p);
@@ -112,6 +117,46 @@ void ring_commit(struct ring_producer *p, size_t len)
 	p->written += len;
 	/* Release; partner: the acquire of 'written' in consumer_look. First the bytes. */
 	store_release(&p->shared->written, p->written);
+}
+
+static inline uint64_t offset_of(const struct ring_producer *p)
+{
+	return p->written & (p->capacity - 1);
+}
+
+/*
+ * Is it worth a look at the consumer's line? Not for a stream that moves much, or has only begun.
+ * What would be moved must not lie at the start of the area too, by its second copy.
+ */
+static inline bool may_rewind(const struct ring_producer *p, size_t len)
+{
+	uint64_t offset = offset_of(p);
+
+	return len > 0 && len <= RING_REWIND_MOST && p->end == 0 && offset >= RING_REWIND_FROM &&
+	       offset >= 2 * len && offset + len <= p->capacity &&
+	       p->written - p->read_seen <= RING_REWIND_MOST;
+}
+
+/*
+ * To the start of the lap after the next one: so far ahead that the consumer cannot take it for
+ * bytes. Nobody has a span of this ring but the caller: it is empty.
+ */
+static void rewind(struct ring_producer *p, size_t len)
+{
+	__builtin_memcpy(p->data, p->data + offset_of(p), len);
+	p->rewound_from = p->written;
+	p->rewound_to = p->written - offset_of(p) + 2 * p->capacity;
+	p->written = p->read_seen = p->rewound_to;
+}
+
+void ring_commit_rewind(struct ring_producer *p, size_t len)
+{
+	own_rule(len <= room(p));
+	if (may_rewind(p, len))
+		producer_look(p);
+	if (may_rewind(p, len) && p->written == p->read_seen)
+		rewind(p, len);
+	ring_commit(p, len);
 }
 
 size_t ring_write_any(struct ring_producer *p, const void *bytes, size_t len)
@@ -198,27 +243,74 @@ static inline bool end_valid(uint32_t end)
 	return (end & 0xffff) == RING_FAILED && error > 0 && error <= RING_ERRNO_MAX;
 }
 
-/* Takes in what the producer's line says. Only while the end is 0. */
-static inline void consumer_look(struct ring_consumer *c)
+/* Published, and looked for again by the caller. */
+static inline void announce_data(struct ring_consumer *c, uint64_t data_at)
 {
+	c->data_at = data_at;
+	store_relaxed(&c->shared->data_at, data_at);
+	/*
+	 * Fence; partner: the one in ring_wake_consumer. Either the look that
+	 * follows here finds the bytes, or the producer finds data_at.
+	 */
+	full_fence();
+}
+
+/* What the producer's line says. */
+struct producer_line {
+	uint32_t end;
+	uint64_t written;
+};
+
+static inline struct producer_line load_producer_line(struct ring_consumer *c)
+{
+	struct producer_line line;
+
 	/*
 	 * The end before the position, or a last commit between the two looks is
 	 * lost. Acquire; partner: the release in producer_end.
 	 */
-	uint32_t end = load_acquire(&c->shared->end);
+	line.end = load_acquire(&c->shared->end);
 	/* Acquire; partner: the release in ring_commit and ring_write. The bytes are there with
 	 * the position. */
-	uint64_t written = load_acquire(&c->shared->written);
+	line.written = load_acquire(&c->shared->written);
+	return line;
+}
 
+/*
+ * Of an empty ring, of which all that was read is given back: has the producer gone on at the start
+ * of another lap, more than one and at most two capacities ahead? Then so does this side, and what
+ * it waits for counts from there: announced anew, and so looked for anew.
+ */
+static void follow_rewind(struct ring_consumer *c, struct producer_line *line)
+{
+	uint64_t start = (line->written - 1) & ~(c->capacity - 1);
+	uint64_t awaited = c->data_at - c->read; /* 1..capacity while it waits */
+
+	if (start - c->read - c->capacity - 1 >= c->capacity)
+		return;
+	c->read = c->given = c->written_seen = start;
+	if (awaited - 1 >= c->capacity)
+		return;
+	announce_data(c, start + awaited);
+	*line = load_producer_line(c);
+}
+
+/* Takes in what the producer's line says. Only while the end is 0. */
+static inline void consumer_look(struct ring_consumer *c)
+{
+	struct producer_line line = load_producer_line(c);
+
+	if (c->read == c->written_seen && line.written != c->read)
+		follow_rewind(c, &line);
 	/* It lies between where it was last and a full ring: neither backwards nor too far. */
-	if (!end_valid(end) ||
-		written - c->written_seen > c->read + c->capacity - c->written_seen) {
+	if (!end_valid(line.end) ||
+		line.written - c->written_seen > c->read + c->capacity - c->written_seen) {
 		consumer_broken(c);
 		return;
 	}
-	c->written_seen = written;
-	if (end != RING_OPEN)
-		c->end = end == RING_FINISHED ? 1 : -(int)(end >> RING_ERRNO_SHIFT);
+	c->written_seen = line.written;
+	if (line.end != RING_OPEN)
+		c->end = line.end == RING_FINISHED ? 1 : -(int)(line.end >> RING_ERRNO_SHIFT);
 }
 
 static inline uint64_t unread(const struct ring_consumer *c)
@@ -286,12 +378,7 @@ void ring_await_data(struct ring_consumer *c, size_t len)
 {
 	own_rule(len > 0 && len <= c->capacity);
 	consumer_give_rest(c);
-	store_relaxed(&c->shared->data_at, c->read + len);
-	/*
-	 * Fence; partner: the one in ring_wake_consumer. Either the look that
-	 * follows here finds the bytes, or the producer finds data_at.
-	 */
-	full_fence();
+	announce_data(c, c->read + len);
 }
 
 bool ring_wake_producer(struct ring_consumer *c)

@@ -27,6 +27,8 @@
 #define RING_CAPACITY_MIN 4096u       /* bytes; one page, so that it can be mapped twice */
 #define RING_CAPACITY_MAX (16u << 20) /* bytes */
 #define RING_LINE         128         /* bytes; CPUs prefetch cache lines in pairs */
+#define RING_REWIND_FROM  2048u       /* bytes; not before so far from the start of the data area */
+#define RING_REWIND_MOST  16384u      /* bytes; more are not moved */
 #define RING_HELD_PART    8           /* ring_read holds back less than this part of the capacity */
 
 /* The low byte of ring_shared.end. With RING_FAILED bits 16-31 hold the errno. */
@@ -65,6 +67,8 @@ struct ring_producer {
 	uint64_t capacity;    /* bytes, a power of two */
 	uint64_t written;     /* own position, published in shared->written */
 	uint64_t read_seen;   /* the consumer's position as last checked */
+	uint64_t rewound_from; /* 'written' before the last rewind, and the position that it went to: */
+	uint64_t rewound_to;   /* a consumer that has not looked since is at the first and means the second */
 	uint64_t woken_upto;  /* 'written' when the consumer's data_at was last looked at */
 	int end;              /* what ring_reserve reports; stays once it is not 0 */
 	bool ended;           /* finish or fail was called */
@@ -80,6 +84,7 @@ struct ring_consumer {
 	uint64_t read;         /* own position */
 	uint64_t given;        /* what of it is published in shared->read; behind it after ring_read only */
 	uint64_t written_seen; /* the producer's position as last checked */
+	uint64_t data_at;      /* as last announced */
 	uint64_t woken_upto;   /* 'read' when the producer's room_at was last looked at */
 	int end;               /* what ring_peek reports; stays once it is not 0 */
 	bool stopped;          /* ring_stop was called */
@@ -127,6 +132,14 @@ struct ring_span ring_reserve(struct ring_producer *p);
  * it has no effect. A len beyond the last span's is the caller's bug, and traps.
  */
 void ring_commit(struct ring_producer *p, size_t len);
+
+/*
+ * The same, and the ring is rewound if it is empty, has come far and the bytes are few: they are moved to
+ * the start of the data area (DATAPIPE.md section 3.4). A ring that is read as fast as it is
+ * written then lives in its first pages, in the caches of both sides, whatever its capacity. Another span that
+ * the caller still holds begins elsewhere now.
+ */
+void ring_commit_rewind(struct ring_producer *p, size_t len);
 
 /* All the bytes there are; use any prefix of them and consume that many. */
 struct ring_span ring_peek(struct ring_consumer *c);

@@ -245,7 +245,7 @@ void stream_commit(struct stream *stream, size_t len)
 {
 	if (len == 0 || stream->ended)
 		return;
-	ring_commit(&stream->pipe.out, len);
+	ring_commit_rewind(&stream->pipe.out, len);
 	mark_dirty(stream);
 }
 

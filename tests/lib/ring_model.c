@@ -16,7 +16,38 @@ void ring_model_init(struct ring_model *m, struct ring_shared *shared, struct ri
 		.capacity = (int64_t)p->capacity,
 		.start = start,
 		.key = key,
+		.rewound_at = -1,
 	};
+}
+
+static int64_t written_position(const struct ring_model *m)
+{
+	return m->written + m->rewound;
+}
+
+static int64_t read_position(const struct ring_model *m)
+{
+	return m->read + m->rewound_known;
+}
+
+/* What was read is published. */
+static void give(struct ring_model *m)
+{
+	if (m->given == m->read)
+		return;
+	m->given = m->read;
+	m->given_position = read_position(m);
+}
+
+/* The consumer looks while it has read all that it knew of: it learns of a rewind, and what it
+ * still waits for is announced anew. */
+static void learn_of_rewind(struct ring_model *m)
+{
+	if (m->rewound_known == m->rewound || m->read != m->rewound_at || m->written == m->read)
+		return;
+	m->rewound_known = m->rewound;
+	if (m->data_at > m->read && m->data_at - m->read <= m->capacity)
+		m->data_at_position = m->data_at + m->rewound_known;
 }
 
 static int64_t available(const struct ring_model *m)
@@ -72,18 +103,62 @@ static void do_reserve(struct ring_model *m)
 	m->reserved = (int64_t)span.len;
 }
 
-static void do_commit(struct ring_model *m, struct random *random)
+/* The bytes of the span that are to be committed; 0: none. */
+static int64_t fill_some(struct ring_model *m, struct random *random)
 {
 	int64_t len = some_part(m, random, m->reserved);
-	uint64_t at = m->start + (uint64_t)m->written;
+	uint64_t at = m->start + (uint64_t)written_position(m);
+
+	if (len == 0)
+		return 0;
+	pattern_fill(m->key, (uint64_t)m->written, m->p->data + (at & (m->p->capacity - 1)),
+		(size_t)len);
+	m->reserved -= len;
+	return len;
+}
+
+static void do_commit(struct ring_model *m, struct random *random)
+{
+	int64_t len = fill_some(m, random);
 
 	if (len == 0)
 		return;
-	pattern_fill(m->key, (uint64_t)m->written, m->p->data + (at & (m->p->capacity - 1)),
-		(size_t)len);
 	ring_commit(m->p, (size_t)len);
-	m->reserved -= len;
 	if (m->end == 0) /* later it has no effect */
+		m->written += len;
+}
+
+/* DATAPIPE.md section 3.4. What the producer knows of the consumer may be old. */
+static bool must_rewind(const struct ring_model *m, int64_t len)
+{
+	int64_t offset =
+		(int64_t)((m->start + (uint64_t)written_position(m)) & (m->p->capacity - 1));
+
+	return m->end == 0 && !m->stopped && m->given == m->written && len <= RING_REWIND_MOST &&
+	       offset >= RING_REWIND_FROM && offset >= 2 * len && offset + len <= m->capacity &&
+	       m->p->written - m->p->read_seen <= RING_REWIND_MOST;
+}
+
+static void do_commit_rewind(struct ring_model *m, struct random *random)
+{
+	int64_t len = fill_some(m, random);
+	uint64_t capacity = m->p->capacity;
+
+	if (len == 0)
+		return;
+	uint64_t before = m->p->written;
+	bool rewinds = must_rewind(m, len);
+	ring_commit_rewind(m->p, (size_t)len);
+	if (m->stopped && m->p->end != 0)
+		m->gone_known = true; /* it looked */
+	if (rewinds) {
+		uint64_t to = (before & ~(capacity - 1)) + 2 * capacity;
+		m->rewound += (int64_t)(to - before);
+		m->rewound_at = m->written;
+		m->rewinds++;
+		m->reserved = 0;
+	}
+	if (m->end == 0)
 		m->written += len;
 }
 
@@ -107,10 +182,13 @@ static void do_write(struct ring_model *m, struct random *random)
 
 static void do_peek(struct ring_model *m)
 {
+	bool looks = m->consumer_end == 0 && m->end_at_stop == 0;
 	struct ring_span span = ring_peek(m->c);
 	int64_t look;
 
-	m->given = m->read;
+	give(m);
+	if (looks && !m->stopped)
+		learn_of_rewind(m);
 	if (m->consumer_end == 0)
 		m->consumer_end = m->end;
 	if (span.end != 0 && span.end == m->end_at_stop)
@@ -128,32 +206,44 @@ static void do_peek(struct ring_model *m)
 static void do_consume(struct ring_model *m, struct random *random)
 {
 	int64_t len = some_part(m, random, m->peeked);
-	uint64_t at = m->start + (uint64_t)m->read;
+	uint64_t at = m->start + (uint64_t)read_position(m);
 
 	if (len == 0)
 		return;
 	check_bytes(m, m->c->data + (at & (m->c->capacity - 1)), len);
 	ring_consume(m->c, (size_t)len);
-	m->given = m->read += len;
+	m->read += len;
+	give(m);
 	m->peeked -= len;
+}
+
+/* Before it looks for more it publishes what it held back. */
+static void look_by_read(struct ring_model *m)
+{
+	give(m);
+	if (!m->stopped)
+		learn_of_rewind(m);
 }
 
 static void do_read(struct ring_model *m, struct random *random)
 {
-	int64_t len = some_len(m, random), done, given;
+	int64_t len = some_len(m, random), known = (int64_t)(m->c->written_seen - m->c->read), done;
 
 	len = len > SCRATCH ? SCRATCH : len;
 	done = (int64_t)ring_read(m->c, scratch, (size_t)len);
 	expect_equal(done, len < available(m) ? len : available(m));
 	check_bytes(m, scratch, done);
-	if (done < len)
-		m->given = m->read; /* before it looked for more */
+	if (m->stopped || len > known)
+		look_by_read(m);
 	m->read += done;
 	/* How much of it is published is its own affair, within bounds. */
-	given = (int64_t)(load_relaxed(&m->shared->read) - m->start);
-	expect(given >= m->given && given <= m->read);
-	expect(m->read - given < m->capacity / RING_HELD_PART);
-	m->given = given;
+	int64_t position = (int64_t)(load_relaxed(&m->shared->read) - m->start);
+	if (position != m->given_position)
+		m->given = position - m->rewound_known;
+	expect(m->given <= m->read);
+	expect(position >= m->given_position);
+	expect(m->read - m->given < m->capacity / RING_HELD_PART);
+	m->given_position = position;
 	m->peeked = done < m->peeked ? m->peeked - done : 0;
 }
 
@@ -162,8 +252,9 @@ static void do_await_data(struct ring_model *m, struct random *random)
 	int64_t len = (int64_t)random_len(random, (uint64_t)m->capacity);
 
 	ring_await_data(m->c, (size_t)len);
-	m->given = m->read;
+	give(m);
 	m->data_at = m->read + len;
+	m->data_at_position = read_position(m) + len;
 }
 
 static void do_await_room(struct ring_model *m, struct random *random)
@@ -171,7 +262,7 @@ static void do_await_room(struct ring_model *m, struct random *random)
 	int64_t len = (int64_t)random_len(random, (uint64_t)m->capacity);
 
 	ring_await_room(m->p, (size_t)len);
-	m->room_at = m->written + len - m->capacity;
+	m->room_at_position = written_position(m) + len - m->capacity;
 }
 
 static void do_end(struct ring_model *m, int end)
@@ -189,7 +280,7 @@ static void do_end(struct ring_model *m, int end)
 static void do_stop(struct ring_model *m)
 {
 	ring_stop(m->c);
-	m->given = m->read;
+	give(m);
 	if (m->stopped)
 		return;
 	m->stopped = true;
@@ -209,6 +300,9 @@ void ring_model_do(struct ring_model *m, enum ring_model_op op, struct random *r
 		break;
 	case RING_MODEL_COMMIT:
 		do_commit(m, random);
+		break;
+	case RING_MODEL_COMMIT_REWIND:
+		do_commit_rewind(m, random);
 		break;
 	case RING_MODEL_WRITE:
 		do_write(m, random);
@@ -244,8 +338,8 @@ void ring_model_do(struct ring_model *m, enum ring_model_op op, struct random *r
 enum ring_model_op ring_model_pick(struct random *random, unsigned producer_share)
 {
 	static const enum ring_model_op producer[] = {RING_MODEL_RESERVE, RING_MODEL_RESERVE,
-		RING_MODEL_COMMIT, RING_MODEL_COMMIT, RING_MODEL_WRITE, RING_MODEL_WRITE,
-		RING_MODEL_WRITE, RING_MODEL_AWAIT_ROOM};
+		RING_MODEL_COMMIT, RING_MODEL_COMMIT_REWIND, RING_MODEL_COMMIT_REWIND,
+		RING_MODEL_WRITE, RING_MODEL_WRITE, RING_MODEL_AWAIT_ROOM};
 	static const enum ring_model_op consumer[] = {RING_MODEL_PEEK, RING_MODEL_PEEK,
 		RING_MODEL_CONSUME, RING_MODEL_CONSUME, RING_MODEL_READ, RING_MODEL_READ,
 		RING_MODEL_READ, RING_MODEL_AWAIT_DATA};
@@ -259,11 +353,19 @@ enum ring_model_op ring_model_pick(struct random *random, unsigned producer_shar
 
 bool ring_model_wake_consumer(struct ring_model *m)
 {
-	bool satisfied = m->data_told < m->data_at && m->data_at <= m->written;
+	int64_t position = written_position(m);
+	bool satisfied =
+		m->data_told_position < m->data_at_position && m->data_at_position <= position;
 	bool wake = satisfied || m->end_untold;
 
-	if (m->stopped && (m->written != m->data_told || m->end_untold))
+	/* Behind a rewind of which the consumer does not know it may be too early, or wait for the
+	 * look that follows each announcement; once it knows, what it waits for is what wakes it.
+	 */
+	if (m->rewound == m->rewound_known && m->data_told < m->data_at && m->data_at <= m->written)
+		expect(satisfied);
+	if (m->stopped && (position != m->data_told_position || m->end_untold))
 		m->gone_known = true;
+	m->data_told_position = position;
 	m->data_told = m->written;
 	m->end_untold = false;
 	return wake;
@@ -271,10 +373,13 @@ bool ring_model_wake_consumer(struct ring_model *m)
 
 bool ring_model_wake_producer(struct ring_model *m)
 {
-	bool satisfied = m->room_told < m->room_at && m->room_at <= m->read;
+	int64_t position = read_position(m);
+	bool satisfied =
+		m->room_told_position < m->room_at_position && m->room_at_position <= position;
 	bool wake = satisfied || m->gone_untold;
 
-	m->given = m->room_told = m->read;
+	give(m);
+	m->room_told_position = position;
 	m->gone_untold = false;
 	return wake;
 }
@@ -288,16 +393,17 @@ void ring_model_check(const struct ring_model *m)
 {
 	const struct ring_shared *s = m->shared;
 
-	expect_equal(load_relaxed(&s->written), m->start + (uint64_t)m->written);
-	expect_equal(load_relaxed(&s->read), m->start + (uint64_t)m->given);
-	expect_equal(load_relaxed(&s->data_at), m->start + (uint64_t)m->data_at);
-	expect_equal(load_relaxed(&s->room_at), m->start + (uint64_t)m->room_at);
+	expect_equal(load_relaxed(&s->written), m->start + (uint64_t)written_position(m));
+	expect_equal(load_relaxed(&s->read), m->start + (uint64_t)m->given_position);
+	expect_equal(load_relaxed(&s->data_at), m->start + (uint64_t)m->data_at_position);
+	expect_equal(load_relaxed(&s->room_at), m->start + (uint64_t)m->room_at_position);
 	expect_equal(load_relaxed(&s->end), end_word(m->end));
 	expect_equal(load_relaxed(&s->gone), m->stopped);
 	expect(m->written - m->read <= m->capacity);
 	expect(m->written - m->read >= 0);
 	/* What one side knows of the other may be old, never wrong. */
-	expect(m->start + (uint64_t)m->read - m->p->read_seen <= m->p->capacity);
+	expect(m->rewound != m->rewound_known ||
+		m->start + (uint64_t)read_position(m) - m->p->read_seen <= m->p->capacity);
 	expect(m->c->written_seen - m->c->read <= (uint64_t)(m->written - m->read));
 	expect(!m->p->broken && !m->c->broken);
 }

@@ -3,7 +3,8 @@
  * both, and Check fails the test where they differ.
  *
  * The model counts bytes from 0 in signed numbers that never wrap, knows what
- * byte belongs at each count, and sees both sides at once. What it expects of
+ * byte belongs at each count, and sees both sides at once. A position is a count and
+ * what rewinds have added to it, which each side learns in its own time. What it expects of
  * the sleep handshake is the sentence in ring.h, not the code in ring.c.
  */
 #ifndef FERRULE_TESTS_LIB_RING_MODEL_H
@@ -21,9 +22,16 @@ struct ring_model {
 	uint64_t key;   /* of the byte pattern */
 
 	int64_t written, read;
-	int64_t given;                /* what of 'read' is published */
-	int64_t data_at, room_at;     /* what was announced last */
-	int64_t data_told, room_told; /* 'written' and 'read' at the last wake call */
+	int64_t given;                  /* what of 'read' is published */
+	int64_t rewound, rewound_known; /* added to positions: to the producer's, and to the consumer's */
+	int64_t rewound_at;             /* the count at which it was last added to; -1: never */
+	uint64_t rewinds;
+	/* Positions less 'start', as all below that end in _position. */
+	int64_t given_position;
+	int64_t data_at_position, room_at_position;     /* what was announced last */
+	int64_t data_told_position, room_told_position; /* of 'written' and 'read' at the last wake call */
+	int64_t data_at;                /* the count for which the consumer waits */
+	int64_t data_told;              /* 'written' at the last wake call */
 	bool end_untold, gone_untold; /* set since the last wake call */
 	bool gone_known;              /* the producer has been told */
 	bool stopped;
@@ -36,6 +44,7 @@ struct ring_model {
 enum ring_model_op {
 	RING_MODEL_RESERVE,
 	RING_MODEL_COMMIT,
+	RING_MODEL_COMMIT_REWIND,
 	RING_MODEL_WRITE,
 	RING_MODEL_AWAIT_ROOM,
 	RING_MODEL_PEEK,

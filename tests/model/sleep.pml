@@ -1,9 +1,10 @@
 /*
- * The sleep and close protocol of one ring, its bells and its doorbells
- * (DATAPIPE.md sections 4, 7 and 8), to be searched completely:
+ * The sleep, rewind and close protocol of one ring, its bells and its doorbells
+ * (DATAPIPE.md sections 3.4, 4, 7 and 8), to be searched completely:
  *
  *  - no lost wake-up: neither side sleeps for ever (an invalid end state);
  *  - no lost tail: who sees the end has had every byte (an assertion);
+ *  - no byte skipped or taken twice, whenever the ring is rewound (an assertion);
  *  - the ring never holds more than its capacity (an assertion).
  *
  * Each load and each store of a shared word is a step of its own. Stores pass
@@ -26,6 +27,7 @@
 #define LEN 3 /* bytes to send */
 #endif
 #define BASE  CAP /* position of the first byte: room_at lies up to CAP below a position */
+#define LAP(position) (((position) / CAP) * CAP)
 #define DEPTH 2   /* stores that a buffer holds */
 
 #define GUEST 0 /* produces */
@@ -170,21 +172,54 @@ inline choose(number, most, limit)
 
 #define ROOM (CAP - (written - read_seen))
 
+/* A consumer that has not looked since the rewind is at its start and means its end. */
 inline look_for_room()
 {
 	gone = mem[GONE];
-	read_seen = mem[READ]
+	read_seen = mem[READ];
+#ifndef BUG_REWIND_FORGOTTEN
+	if
+	:: read_seen == rewound_from -> read_seen = rewound_to
+	:: else
+	fi
+#endif
+}
+
+/* ring_commit_rewind; where in the area a real one does it is not the model's affair. */
+inline rewind()
+{
+#ifdef BUG_REWIND_WITH_BYTES
+	if
+	:: true ->
+#else
+	if
+	:: written == read_seen ->
+#endif
+		d_step {
+			rewound_from = written;
+#ifdef BUG_REWIND_TOO_SHORT
+			rewound_to = LAP(written) + CAP;
+#else
+			rewound_to = LAP(written) + 2 * CAP;
+#endif
+			goal = goal + rewound_to - rewound_from;
+			written = rewound_to;
+			read_seen = rewound_to
+		}
+	:: true
+	fi
 }
 
 proctype producer()
 {
 	byte written = BASE, read_seen = BASE, compared = BASE, need, at;
+	byte rewound_from = BASE, rewound_to = BASE, goal = BASE + LEN;
 	bool gone, untold, named;
 
 	do
-	:: written == BASE + LEN || gone -> break
+	:: written == goal || gone -> break
 	:: else ->
-		choose(need, room_max, BASE + LEN - written);
+		choose(need, room_max, goal - written);
 		look_for_room();
 		if
 		:: !gone && ROOM < need ->
@@ -206,12 +241,13 @@ proctype producer()
 			:: else
 			fi
 		:: !gone && ROOM >= need ->
-			/* ring_commit of any part of it */
-			choose(need, ROOM, BASE + LEN - written);
+			/* ring_commit of any part of it, or ring_commit_rewind */
+			choose(need, ROOM, goal - written);
+			rewind();
 			d_step { written = written + need; need = 0 };
 #ifdef BUG_END_BEFORE_WRITTEN
 			if
-			:: written == BASE + LEN -> store(GUEST, END, 1)
+			:: written == goal -> store(GUEST, END, 1)
 			:: else
 			fi;
 #endif
@@ -233,18 +269,43 @@ proctype producer()
 
 #define BYTES (written_seen - read)
 
+/* What was announced for the old lap is announced for the new one, and the look is repeated. */
+inline follow_rewind()
+{
+	if
+	:: read == written_seen && new > read + CAP ->
+		read = LAP(new - 1);
+#ifndef BUG_REWIND_NOT_ANNOUNCED
+		if
+		:: announced ->
+			store(HOST, DATA_AT, read + need);
+#ifndef BUG_NO_FENCE_REWIND
+			fence(HOST);
+#endif
+			ended = mem[END];
+			new = mem[WRITTEN]
+		:: else
+		fi
+#endif
+	:: else
+	fi
+}
+
 /* Once the end is seen nothing is looked at any more. */
 inline look_for_data()
 {
 	if
 	:: !ended ->
 #ifdef BUG_END_AFTER_POSITION
-		written_seen = mem[WRITTEN];
+		new = mem[WRITTEN];
 		ended = mem[END];
 #else
 		ended = mem[END];
-		written_seen = mem[WRITTEN];
+		new = mem[WRITTEN];
 #endif
+		follow_rewind();
+		written_seen = new;
+		new = 0;
 		assert(BYTES <= CAP)
 	:: else
 	fi
@@ -252,8 +313,8 @@ inline look_for_data()
 
 proctype consumer()
 {
-	byte read = BASE, written_seen = BASE, compared = BASE, need, at;
-	bool ended, untold, named;
+	byte read = BASE, written_seen = BASE, compared = BASE, need, at, new, got;
+	bool ended, untold, named, announced;
 
 	do
 	:: true ->
@@ -261,7 +322,7 @@ proctype consumer()
 		look_for_data();
 		if
 		:: ended && BYTES == 0 ->
-			assert(read == BASE + LEN);
+			assert(got == LEN);
 			break
 		:: !ended && BYTES < need ->
 			/* ring_await_data */
@@ -270,7 +331,9 @@ proctype consumer()
 			fence(HOST);
 #endif
 #ifndef BUG_NO_LOOK_AGAIN_DATA
+			announced = true;
 			look_for_data();
+			announced = false;
 #endif
 			if
 			:: !ended && BYTES < need ->
@@ -284,7 +347,7 @@ proctype consumer()
 		:: else ->
 			/* ring_consume of any part of it */
 			choose(need, BYTES, CAP);
-			d_step { read = read + need; need = 0 };
+			d_step { read = read + need; got = got + need; need = 0 };
 			store(HOST, READ, read);
 			if
 			:: compare(HOST, read, ROOM_AT)

@@ -52,6 +52,7 @@ START_TEST(ring_follows_the_model)
 	struct ring_under_test test;
 	struct ring_memory memory;
 	unsigned producer_share = 4;
+	uint64_t rewinds = 0;
 
 	expect_equal(ring_memory_create(&memory, 1, capacities[_i]), 0);
 	test.shared = &memory.pipe[0].ring[0];
@@ -62,10 +63,13 @@ START_TEST(ring_follows_the_model)
 		/* Phases that fill the ring, drain it, and keep it level. */
 		if (i % 512 == 0)
 			producer_share = 2 + (unsigned)random_below(&random, 5);
-		if (random_once_in(&random, ended ? 128 : 8192))
+		if (random_once_in(&random, ended ? 128 : 8192)) {
+			rewinds += test.model.rewinds;
 			start_anew(&test, &memory.area[0][0], &random);
+		}
 		step(&test, &random, producer_share);
 	}
+	expect(rewinds > 100); /* or this has not tried them */
 	ring_memory_destroy(&memory);
 }
 END_TEST

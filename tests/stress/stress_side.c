@@ -105,7 +105,10 @@ static void send_some(struct side *s, struct stress_pipe *p, struct ring_span sp
 			fail(s, "ring_write did not take what there was room for", p);
 	} else {
 		pattern_fill(p->out.plan.key, p->out.done, span.data, len);
-		ring_commit(&p->end.out, len);
+		if (random_once_in(&s->random, 2))
+			ring_commit_rewind(&p->end.out, len);
+		else
+			ring_commit(&p->end.out, len);
 	}
 	p->out.done += len;
 }

@@ -1,4 +1,5 @@
-/* When the I/O thread and the guest share a CPU: the rule, and that the threads go where it says. */
+/* When the I/O thread and the guest share a CPU: the rule, and that the threads go where it says.
+ */
 #include "monitor/placement.h"
 
 #include <pthread.h>
@@ -9,7 +10,8 @@
 
 #define WINDOW PLACEMENT_WINDOW_NS
 
-/* A machine that does so much work in a window, by placement, and leaves the loop idle for a part of it. */
+/* A machine that does so much work in a window, by placement, and leaves the loop idle for a part
+ * of it. */
 static struct {
 	uint64_t rate[PLACEMENT_MODE_COUNT];
 	unsigned idle_percent;
