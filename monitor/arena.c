@@ -23,7 +23,9 @@ _Static_assert(sizeof(struct bell_shared) <= ARENA_PAGE, "DATAPIPE.md section 9"
 struct free_rings {
 	uint64_t *offset;
 	size_t count;
-	size_t cut;  /* rings of this size that exist */
+	size_t trimmed; /* so many at the bottom have no memory */
+	size_t resting; /* so many there were not touched since arena_trim_next */
+	size_t cut;     /* rings of this size that exist */
 	size_t room; /* entries of offset[]: at least cut, so that giving a ring back cannot fail */
 };
 
@@ -212,6 +214,17 @@ static int cut_ring(struct arena *arena, struct free_rings *list, uint64_t capac
 	return 0;
 }
 
+static uint64_t pop(struct free_rings *list)
+{
+	size_t left = --list->count;
+
+	if (list->trimmed > left)
+		list->trimmed = left;
+	if (list->resting > left)
+		list->resting = left;
+	return list->offset[left];
+}
+
 int arena_take_ring(
 	struct arena *arena, uint64_t capacity, struct arena_ring *ret_ring, bool *ret_fresh)
 {
@@ -224,7 +237,7 @@ int arena_take_ring(
 		if (error)
 			return error;
 	}
-	uint64_t offset = list->offset[--list->count];
+	uint64_t offset = pop(list);
 	*ret_ring = (struct arena_ring){
 		.offset = offset, .capacity = capacity, .data = arena->window + 2 * offset};
 	*ret_fresh = fresh;
@@ -244,4 +257,48 @@ void arena_give_ring(struct arena *arena, const struct arena_ring *ring)
 
 	assert(list->count < list->cut);
 	list->offset[list->count++] = ring->offset;
+}
+
+/* ---- memory back to the host */
+
+static void punch(const struct arena *arena, uint64_t offset, uint64_t len)
+{
+	/* Should it fail, the memory is there a while longer. */
+	(void)!fallocate(
+		arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);
+}
+
+void arena_trim_ring(struct arena *arena, const struct arena_ring *ring, uint64_t keep)
+{
+	if (keep < ring->capacity)
+		punch(arena, ring->offset + keep, ring->capacity - keep);
+}
+
+unsigned arena_trim(struct arena *arena, unsigned most)
+{
+	unsigned done = 0;
+
+	for (unsigned int i = 0; i < SIZE_CLASSES; i++) {
+		struct free_rings *list = &arena->free[i];
+
+		while (done < most && list->trimmed < list->resting) {
+			punch(arena, list->offset[list->trimmed++],
+				(uint64_t)RING_CAPACITY_MIN << i);
+			done++;
+		}
+	}
+	return done;
+}
+
+bool arena_trim_next(struct arena *arena)
+{
+	bool left = false;
+
+	for (unsigned int i = 0; i < SIZE_CLASSES; i++) {
+		struct free_rings *list = &arena->free[i];
+
+		list->resting = list->count;
+		left |= list->trimmed < list->resting;
+	}
+	return left;
 }

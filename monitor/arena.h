@@ -12,6 +12,7 @@
 #ifndef FERRULE_MONITOR_ARENA_H
 #define FERRULE_MONITOR_ARENA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pipe/bell.h"
@@ -55,6 +56,12 @@ uint64_t arena_fitting_capacity(const struct arena *arena, uint64_t wanted);
  */
 int arena_take_ring(struct arena *arena, uint64_t capacity, struct arena_ring *ret_ring, bool *ret_fresh);
 void arena_give_ring(struct arena *arena, const struct arena_ring *ring);
+/* Gives the memory of a ring behind its first 'keep' bytes back to the host: they read as zeros from now on. */
+void arena_trim_ring(struct arena *arena, const struct arena_ring *ring, uint64_t keep);
+/* The same for at most so many of the rings that nobody has had since arena_trim_next; their number. */
+unsigned arena_trim(struct arena *arena, unsigned most);
+/* From now on counts for arena_trim. Is anything left of which it will give memory back? */
+bool arena_trim_next(struct arena *arena);
 /* As if the ring, the last that was taken and a fresh one, had not been: nobody has been told of it. */
 void arena_uncut_ring(struct arena *arena, const struct arena_ring *ring);
 

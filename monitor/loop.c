@@ -30,6 +30,7 @@
 #include "monitor/stats.h"
 #include "monitor/stream.h"
 #include "monitor/thread.h"
+#include "monitor/trim.h"
 #include "monitor/worker.h"
 #include "pipe/spin.h"
 
@@ -83,6 +84,7 @@ struct loop {
 
 	enum stop_phase phase;
 	uint64_t phase_until_ns;
+	struct trim trim;
 	struct io_timer drain_timer; /* wakes the thread when the time for draining is over */
 	bool quiet;                  /* stopped with nothing in flight */
 	unsigned drain_ms;
@@ -413,10 +415,13 @@ static void *thread_main(void *argument)
 	}
 	while (loop->phase != LOOP_STOPPED) {
 		bool found = loop_turn(loop);
-		if (loop->phase != LOOP_SERVING)
+		if (loop->phase != LOOP_SERVING) {
 			stop_advance(loop);
-		else if (loop->may_place)
-			place(loop);
+		} else {
+			trim_look(&loop->trim);
+			if (loop->may_place)
+				place(loop);
+		}
 		if (found || loop->phase == LOOP_STOPPED)
 			continue;
 		if (loop->phase == LOOP_CANCELLING)
@@ -452,6 +457,7 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	loop->cpus = allowed_cpus();
 	spin_init(&loop->spin, loop->cpus > 1 ? config->config->poll_ns : 0);
 	loop->drain_timer.op.done = drain_timer_done;
+	trim_init(&loop->trim, loop);
 	loop->stop.run = stop_run;
 	loop->guest_started.run = guest_started_run;
 	wake_fd_init(&loop->doorbell, loop, config->doorbell_fd, &stats.doorbells);

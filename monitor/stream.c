@@ -10,6 +10,7 @@
 #include "monitor/log.h"
 #include "monitor/loop.h"
 #include "monitor/stats.h"
+#include "monitor/trim.h"
 
 #define STREAM_TURN 256u /* frames of one stream that are taken at a time */
 
@@ -21,6 +22,8 @@ struct stream_table {
 	uint32_t free_count;
 	uint32_t slots;
 	unsigned held;
+	uint32_t sweep; /* the slot that the sweep has come to */
+	bool sweep_met_moved;
 };
 
 const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
@@ -229,6 +232,45 @@ void stream_table_close_all(struct stream_table *table)
 	for (uint32_t slot = 1; slot < table->slots; slot++)
 		if (table->stream[slot].state != STREAM_FREE)
 			stream_guest_close(&table->stream[slot]);
+}
+
+/* ---- memory of idle streams */
+
+/* Idle since the last sweep, and empty: true when memory was given back. */
+static bool trim(struct stream *stream, bool *ret_moved)
+{
+	uint64_t at = stream->pipe.out.written;
+	bool moved = at != stream->swept_at;
+
+	stream->swept_at = at;
+	*ret_moved |= moved;
+	if (moved || at == stream->trimmed_at ||
+		ring_reserve(&stream->pipe.out).len < stream->ring[PIPE_HOST].capacity)
+		return false;
+	stream->trimmed_at = at;
+	arena_trim_ring(loop_arena(stream->loop), &stream->ring[PIPE_HOST], TRIM_KEPT);
+	return true;
+}
+
+unsigned stream_table_trim(struct stream_table *table, unsigned most)
+{
+	unsigned done = 0;
+
+	for (; done < most && table->sweep < table->slots; table->sweep++) {
+		struct stream *stream = &table->stream[table->sweep];
+		if (stream->state == STREAM_ESTABLISHED && stream->protocol->trims)
+			done += trim(stream, &table->sweep_met_moved);
+	}
+	return done;
+}
+
+bool stream_table_trim_next(struct stream_table *table)
+{
+	bool moved = table->sweep_met_moved;
+
+	table->sweep = 0;
+	table->sweep_met_moved = false;
+	return moved;
 }
 
 /* ---- the first frame */

@@ -31,6 +31,9 @@ struct protocol_ops {
 	void (*open)(struct stream *stream, struct wire_bytes payload);
 	/* The guest signalled the pipe: bytes, room, an end. Also called once right after stream_opened. */
 	void (*signal)(struct stream *stream);
+	/* The ring to the guest is written by operations of the I/O thread's own alone, so that memory of it may be
+	 * given back between two of them. */
+	bool trims;
 	/* The guest has sent CloseStream, or is gone. Finish what is under way and call stream_release
 	 * (at once or later). signal() may still come before that. */
 	void (*closed)(struct stream *stream);
@@ -63,6 +66,7 @@ struct stream {
 	unsigned turn;       /* frames that may still be taken before others have their turn */
 	struct pipe_end pipe;
 	struct arena_ring ring[2]; /* indexed by enum pipe_side */
+	uint64_t swept_at, trimmed_at; /* position of pipe.out when it was last swept, and trimmed */
 	const struct protocol_ops *protocol; /* NULL before Open */
 	void *relay;         /* the protocol's own object */
 };
@@ -78,6 +82,13 @@ void stream_table_signal(struct stream_table *table, uint32_t slot);
 void stream_table_close_all(struct stream_table *table);
 /* Streams whose protocol has not let go yet. */
 unsigned stream_table_held(const struct stream_table *table);
+/*
+ * Gives memory of idle streams back (trim.h): of at most so many in this sweep, whose number it returns. Less than
+ * 'most': the sweep is over.
+ */
+unsigned stream_table_trim(struct stream_table *table, unsigned most);
+/* The next sweep begins. Did the last one find streams that had moved? */
+bool stream_table_trim_next(struct stream_table *table);
 /* NULL unless a stream has exactly this id. */
 struct stream *stream_find(struct stream_table *table, uint64_t id);
 /* 0 and the stream, -ENFILE (no slot is free), -ENOMEM (the arena is full), -EINVAL (a capacity). */

@@ -310,6 +310,7 @@ static void relay_signal(struct stream *stream)
 
 static const struct protocol_ops relay_protocol = {
 	.name = "tcp-relay",
+	.trims = true,
 	.signal = relay_signal,
 	.closed = relay_signal,
 };

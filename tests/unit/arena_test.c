@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "monitor/arena.h"
@@ -191,6 +192,91 @@ START_TEST(large_rings_while_there_is_plenty)
 }
 END_TEST
 
+/* Bytes of the arena that exist. */
+static long held(void)
+{
+	struct stat stat;
+
+	expect_equal(fstat(arena_fd(arena), &stat), 0);
+	return (long)stat.st_blocks * 512;
+}
+
+static void touch(const struct arena_ring *ring)
+{
+	memset(ring->data, 1, ring->capacity);
+}
+
+START_TEST(rings_that_rest_are_trimmed)
+{
+	struct arena_ring a = take(65536, true), b = take(65536, true), c = take(4096, true);
+	long before = held();
+
+	touch(&a);
+	touch(&b);
+	touch(&c);
+	expect(!arena_trim_next(arena));
+	expect_equal(arena_trim(arena, 10), 0); /* all are in use */
+	arena_give_ring(arena, &a);
+	arena_give_ring(arena, &b);
+	expect_equal(arena_trim(arena, 10), 0); /* they have not rested yet */
+	expect(arena_trim_next(arena));
+	arena_give_ring(arena, &c);
+	expect_equal(arena_trim(arena, 1), 1);
+	expect_equal(held(), before + 65536 + 4096);
+	expect_equal(arena_trim(arena, 10), 1);
+	expect_equal(held(), before + 4096);
+	expect(arena_trim_next(arena)); /* the last one */
+	expect_equal(arena_trim(arena, 10), 1);
+	expect_equal(held(), before);
+	expect(!arena_trim_next(arena));
+	expect_equal(arena_trim(arena, 10), 0);
+	take(65536, false);
+}
+END_TEST
+
+START_TEST(rings_that_were_used_meanwhile_are_not)
+{
+	struct arena_ring a = take(65536, true), b = take(65536, true);
+	long before = held();
+
+	touch(&a);
+	touch(&b);
+	arena_give_ring(arena, &a);
+	arena_give_ring(arena, &b);
+	arena_trim_next(arena);
+	b = take(65536, false);
+	arena_give_ring(arena, &b);
+	expect_equal(arena_trim(arena, 10), 1);
+	expect_equal(b.data[0], 1);
+	expect_equal(held(), before + 65536);
+	/* Trimmed, taken and used again: it rests anew. */
+	b = take(65536, false);
+	a = take(65536, false);
+	touch(&a);
+	arena_give_ring(arena, &a);
+	arena_give_ring(arena, &b);
+	arena_trim_next(arena);
+	expect_equal(arena_trim(arena, 10), 2);
+	expect_equal(held(), before);
+}
+END_TEST
+
+START_TEST(a_ring_in_use_keeps_its_first_bytes)
+{
+	struct arena_ring a = take(65536, true);
+	long before = held();
+
+	touch(&a);
+	arena_trim_ring(arena, &a, 16384);
+	expect_equal(held(), before + 16384);
+	expect_equal(a.data[16383], 1);
+	expect_equal(a.data[16384], 0);
+	expect_equal(a.data[65536], 1);
+	arena_trim_ring(arena, &a, 65536);
+	expect_equal(held(), before + 16384 + 4096); /* the byte that was looked at */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("arena");
@@ -206,6 +292,9 @@ int main(void)
 	tcase_add_test(tcase, size_is_sealed);
 	tcase_add_test(tcase, a_ring_costs_one_mapping);
 	tcase_add_test(tcase, large_rings_while_there_is_plenty);
+	tcase_add_test(tcase, rings_that_rest_are_trimmed);
+	tcase_add_test(tcase, rings_that_were_used_meanwhile_are_not);
+	tcase_add_test(tcase, a_ring_in_use_keeps_its_first_bytes);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

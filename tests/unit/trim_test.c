@@ -1,0 +1,198 @@
+/* Memory of closed and of idle streams goes back to the host, and what is needed of it does not. */
+#include "monitor/trim.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/lib/suite.h"
+#include "tests/lib/tcp_guest.h"
+
+#define PATIENCE_MS 10000 /* for what takes two rests on a quiet machine */
+
+/* Bytes of the arena that exist. */
+static long held(void)
+{
+	struct stat stat;
+
+	expect_equal(fstat(arena_fd(guest.arena), &stat), 0);
+	return (long)stat.st_blocks * 512;
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+}
+
+/* True once no more than so much exists. */
+static bool comes_down_to(long bytes)
+{
+	for (int waited = 0; waited < PATIENCE_MS; waited += 20) {
+		if (held() <= bytes)
+			return true;
+		nap();
+	}
+	return false;
+}
+
+static void receive_all(struct guest_stream *stream, unsigned char first, size_t len)
+{
+	static unsigned char bytes[RING];
+
+	while (len > 0) {
+		long got = read_some(stream, bytes, len < sizeof(bytes) ? len : sizeof(bytes));
+		expect(got > 0);
+		for (long i = 0; i < got; i++)
+			expect_equal(bytes[i], first);
+		len -= (size_t)got;
+	}
+}
+
+static void send_all(int fd, unsigned char byte, size_t len)
+{
+	static unsigned char bytes[RING];
+
+	memset(bytes, byte, sizeof(bytes));
+	while (len > 0) {
+		ssize_t sent = send(fd, bytes, len < sizeof(bytes) ? len : sizeof(bytes), 0);
+		expect(sent > 0);
+		len -= (size_t)sent;
+	}
+}
+
+/* Fills the ring to the guest once, so that all of it exists. */
+static void touch_ring(int fd, struct guest_stream *stream)
+{
+	long before = held();
+
+	send_all(fd, 'x', RING);
+	while (held() < before + RING - TRIM_KEPT)
+		nap();
+	receive_all(stream, 'x', RING);
+}
+
+START_TEST(closed_streams)
+{
+	long before = held();
+	struct guest_stream listener, stream;
+	int fd = connected_pair(&listener, &stream);
+	static char bytes[RING];
+
+	touch_ring(fd, &stream);
+	write_all(&stream, bytes, sizeof(bytes));
+	expect_equal(recv(fd, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
+	expect(held() >= before + RING);
+	guest_stream_close(&stream);
+	close(fd);
+	expect(comes_down_to(before + RING));
+}
+END_TEST
+
+START_TEST(idle_streams_keep_their_first_bytes_and_go_on)
+{
+	struct guest_stream listener, stream;
+	int fd = connected_pair(&listener, &stream);
+	long before = held();
+
+	touch_ring(fd, &stream);
+	expect(comes_down_to(before + TRIM_KEPT + 4096));
+	for (unsigned char i = 1; i < 5; i++) {
+		send_all(fd, i, RING + 100);
+		receive_all(&stream, i, RING + 100);
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(unread_bytes_stay)
+{
+	struct guest_stream listener, stream;
+	int fd = connected_pair(&listener, &stream);
+
+	touch_ring(fd, &stream);
+	send_all(fd, 'u', RING / 2);
+	for (unsigned waited = 0; waited < 3 * TRIM_REST_NS / 1000000; waited += 20)
+		nap();
+	receive_all(&stream, 'u', RING / 2);
+	close(fd);
+}
+END_TEST
+
+/* What a line of this file, which begins with the word, has behind it; -1: there is none. */
+static long number_in(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	char line[256];
+	long number = -1;
+
+	if (file == NULL)
+		return -1;
+	while (number < 0 && fgets(line, sizeof(line), file))
+		if (strncmp(line, word, strlen(word)) == 0)
+			number = strtol(line + strlen(word), NULL, 10);
+	fclose(file);
+	return number;
+}
+
+/* How often the I/O thread went to sleep, as the kernel counts it. */
+static long times_slept(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	struct dirent *thread;
+	char path[512];
+	long times = -1;
+
+	expect(threads != NULL);
+	while (times < 0 && (thread = readdir(threads)) != NULL) {
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", thread->d_name);
+		FILE *file = fopen(path, "re");
+		char name[64] = "";
+		if (file == NULL)
+			continue;
+		if (fgets(name, sizeof(name), file) && strcmp(name, "Name:\tferrule-io\n") == 0)
+			times = number_in(path, "voluntary_ctxt_switches:");
+		fclose(file);
+	}
+	closedir(threads);
+	expect(times >= 0);
+	return times;
+}
+
+/* Once all is given back nobody is woken for it. */
+START_TEST(then_it_is_quiet)
+{
+	struct guest_stream listener, stream;
+	int fd = connected_pair(&listener, &stream);
+	long before = held();
+
+	touch_ring(fd, &stream);
+	expect(comes_down_to(before + TRIM_KEPT + 4096));
+	for (unsigned waited = 0; waited < 3 * TRIM_REST_NS / 1000000; waited += 20)
+		nap();
+	long sleeps = times_slept();
+	for (unsigned waited = 0; waited < 2 * TRIM_REST_NS / 1000000; waited += 20)
+		nap();
+	expect_equal(times_slept(), sleeps);
+	close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("trim");
+	TCase *tcase = tcase_create("trim");
+
+	tcase_add_checked_fixture(tcase, tcp_guest_setup, tcp_guest_teardown);
+	tcase_set_timeout(tcase, 40);
+	tcase_add_test(tcase, closed_streams);
+	tcase_add_test(tcase, idle_streams_keep_their_first_bytes_and_go_on);
+	tcase_add_test(tcase, unread_bytes_stay);
+	tcase_add_test(tcase, then_it_is_quiet);
+	suite_add_tcase(suite, tcase);
+	return suite_run(suite);
+}
