@@ -78,7 +78,9 @@ static int reopen(int walked, int flags)
 
 static int look(int fd, int sync, struct statx *ret_stat)
 {
-	return statx(fd, "", AT_EMPTY_PATH | sync, STATX_BASIC_STATS, ret_stat) < 0 ? -errno : 0;
+	unsigned mask = STATX_BASIC_STATS | STATX_MNT_ID;
+
+	return statx(fd, "", AT_EMPTY_PATH | sync, mask, ret_stat) < 0 ? -errno : 0;
 }
 
 static void attributes_from(const struct statx *stat, struct fs_attributes *ret_attributes)
@@ -134,7 +136,11 @@ int fs_path_root_probe(int fd, struct fs_path_root *ret_root)
 	if (fstatfs(fd, &system) < 0 || fstat(fd, &stat) < 0)
 		return -errno;
 	*ret_root = (struct fs_path_root){
-		.fd = fd, .local = is_local(system.f_type), .device = stat.st_dev};
+		.fd = fd,
+		.local = is_local(system.f_type),
+		.plain = is_local(system.f_type) && system.f_type != OVERLAYFS_SUPER_MAGIC,
+		.device = stat.st_dev,
+	};
 	return 0;
 }
 
@@ -305,24 +311,47 @@ static int quick_walk(const struct fs_path_root *root, int directory, const char
 	return walked < 0 ? walked : quick_look(root, walked, ret_stat);
 }
 
-int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path,
-	uint32_t flags, int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked)
+int fs_path_quick_walk(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t flags, struct fs_walked *ret_walked)
 {
 	struct statx stat;
-	int result = quick_walk(root, directory, path, walk_flags(flags), &stat, ret_walked);
+	int result =
+		quick_walk(root, directory, path, walk_flags(flags), &stat, &ret_walked->fd);
 
 	if (result == 0)
 		result = type_check(stat.stx_mode, flags);
 	if (result < 0)
 		return result;
+	ret_walked->mount = stat.stx_mnt_id;
+	attributes_from(&stat, &ret_walked->attributes);
+	return 0;
+}
+
+int fs_path_quick_reopen(const struct fs_walked *walked, uint32_t flags)
+{
 	/* O_NONBLOCK: a lease on the file (fcntl(2)) is EAGAIN, not waited for. */
-	int fd = reopen(*ret_walked, access_flags(flags) | O_NONBLOCK);
+	int fd = reopen(walked->fd, access_flags(flags) | O_NONBLOCK);
+
+	if (fd >= 0)
+		fcntl(fd, F_SETFL, 0); /* reads wait for the disk again, in io */
+	return fd;
+}
+
+int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t flags, int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked)
+{
+	struct fs_walked walked;
+	int result = fs_path_quick_walk(root, directory, path, flags, &walked);
+
+	*ret_walked = walked.fd;
+	if (result < 0)
+		return result;
+	int fd = fs_path_quick_reopen(&walked, flags);
 	if (fd < 0)
 		return fd;
-	fcntl(fd, F_SETFL, 0); /* reads wait for the disk again, in io */
-	close(*ret_walked);    /* not the last of this inode, so nothing hangs on it */
+	close(walked.fd); /* not the last of this inode, so nothing hangs on it */
 	*ret_walked = -1;
-	attributes_from(&stat, ret_attributes);
+	*ret_attributes = walked.attributes;
 	*ret_fd = fd;
 	return 0;
 }

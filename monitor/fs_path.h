@@ -21,6 +21,7 @@
 struct fs_path_root {
 	int fd;          /* O_PATH | O_DIRECTORY */
 	bool local;      /* a file system whose opens wait for nobody but the disk */
+	bool plain;      /* and on which an inode with the same ctime is the same file */
 	uint64_t device; /* st_dev of the mount's directory */
 };
 
@@ -39,10 +40,23 @@ int fs_path_stat(
 
 /*
  * The same for the I/O thread: never blocks. -EAGAIN: it would have to, ask a worker. Only for
- * flags that fs_path_may_be_quick takes, and a root that is local. *ret_walked is -1, or
- * a descriptor for the caller to close without blocking; set in any case.
+ * flags that fs_path_may_be_quick takes, and a root that is local. *ret_walked, or the fd in it, is
+ * -1, or a descriptor for the caller to close without blocking; set in any case.
  */
 bool fs_path_may_be_quick(const struct fs_path_root *root, uint32_t open_flags);
+
+/* An open in two halves: what a path leads to, which may be opened; and its opening. */
+struct fs_walked {
+	int fd;         /* O_PATH */
+	uint64_t mount; /* that it lies in: id for as long as a file of it is open */
+	struct fs_attributes attributes;
+};
+
+int fs_path_quick_walk(const struct fs_path_root *root, int directory, const char *path,
+	uint32_t open_flags, struct fs_walked *ret_walked);
+/* A descriptor, or a negative errno. 'walked' stays the caller's. */
+int fs_path_quick_reopen(const struct fs_walked *walked, uint32_t open_flags);
+/* Both. */
 int fs_path_quick_open(const struct fs_path_root *root, int directory, const char *path,
 	uint32_t flags, int *ret_fd, struct fs_attributes *ret_attributes, int *ret_walked);
 int fs_path_quick_stat(const struct fs_path_root *root, int directory, const char *path,

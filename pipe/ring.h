@@ -146,6 +146,17 @@ struct ring_span ring_peek(struct ring_consumer *c);
 /* Allowed after ring_stop, too. A len beyond the last span's is the caller's bug, and traps. */
 void ring_consume(struct ring_consumer *c, size_t len);
 
+/* The positions of the next byte to be consumed, and behind the last that a look has found. */
+static inline uint64_t ring_consumer_position(const struct ring_consumer *c)
+{
+	return c->read;
+}
+
+static inline uint64_t ring_consumer_seen(const struct ring_consumer *c)
+{
+	return c->written_seen;
+}
+
 /* Did the peer break a rule (DATAPIPE.md section 5)? As of the last look at the ring. */
 static inline bool ring_consumer_broken(const struct ring_consumer *c)
 {
