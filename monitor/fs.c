@@ -94,6 +94,7 @@ static void end(struct fs_stream *fs)
 	while ((fd = fs_handles_drain(&fs->handles)) >= 0)
 		fs_close_fd(fs, fd);
 	fs_handles_free(&fs->handles);
+	fs_cache_end(fs->cache);
 	free(fs->list_buffer);
 	free(fs);
 	stream->relay = NULL;
@@ -139,6 +140,7 @@ void fs_pump(struct fs_stream *fs)
 
 	if (fs->probing)
 		return;
+	fs->pumps++;
 	fs->read_left = FS_TURN_READ;
 	do
 		fs_reply_send(fs);

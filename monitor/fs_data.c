@@ -1,12 +1,8 @@
-/*
- * Requests on open files and on whole ones. Data moves between files and rings; reading is in
- * fs_reply.c.
- */
+/* Requests on open files. Data moves between files and rings; reading is in fs_reply.c. */
 #include "monitor/fs_stream.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/stat.h>
 
 #include "monitor/stats.h"
 
@@ -96,64 +92,6 @@ int fs_write_start(struct fs_request *request)
 	request->op.done = write_done;
 	write_more(request); /* of no bytes too: is the file open for writing? */
 	return FS_LATER;
-}
-
-/* ---- whole files */
-
-/* The file is open: what is to be sent of it. */
-int fs_read_file_finish(struct fs_request *request)
-{
-	const struct fs_read_file *read = &request->body.read_file;
-	uint64_t size = request->reply.attributes.size;
-
-	if (S_ISDIR(request->reply.attributes.mode))
-		return -EISDIR;
-	request->file_fd = request->fd;
-	request->file_offset = read->offset;
-	request->file_left = read->length;
-	request->whole_file = true;
-	request->attributes_due = true;
-	/* As long as it was when opened, as its attributes say, however it grows. Size 0 can be a
-	 * file of /proc or /sys, which says nothing of its length. */
-	uint64_t rest = size > 0 ? size : LLONG_MAX;
-	rest = read->offset < rest ? rest - read->offset : 0;
-	if (rest < request->file_left)
-		request->file_left = rest;
-	return FS_DATA;
-}
-
-int fs_read_file_work(struct fs_request *request)
-{
-	return fs_path_open(request->directory[0], request->path[0], FS_OPEN_READ, 0, &request->fd,
-		&request->reply.attributes);
-}
-
-int fs_read_file_turn(struct fs_request *request)
-{
-	const struct fs_path_root *root = &request->fs->root;
-	int walked;
-
-	if (!fs_path_may_be_quick(root, FS_OPEN_READ))
-		return FS_WORK;
-	int result = fs_path_quick_open(root, request->directory[0], request->path[0], FS_OPEN_READ,
-		&request->fd, &request->reply.attributes, &walked);
-	fs_close_fd(request->fs, walked);
-	if (result == -EAGAIN)
-		return FS_WORK;
-	return result < 0 ? result : fs_read_file_finish(request);
-}
-
-int fs_read_file_start(struct fs_request *request)
-{
-	const struct fs_read_file *read = &request->body.read_file;
-
-	if (read->offset > LLONG_MAX)
-		return -EINVAL;
-	int result = fs_request_use(request, 0, read->directory, true);
-	if (result < 0)
-		return result;
-	request->lane = &request->fs->files;
-	return FS_TURN_OF_LANE;
 }
 
 /* ---- sync */

@@ -77,6 +77,7 @@ static struct fs_request *allocate(struct fs_stream *fs, size_t paths_len)
 		.held = {FS_HANDLE_NONE, FS_HANDLE_NONE},
 		.reserved = FS_HANDLE_NONE,
 		.fd = -1,
+		.cached = FS_CACHE_NONE,
 	};
 	fs->in_flight++;
 	return request;
@@ -113,6 +114,7 @@ struct fs_request *fs_request_new(
 	memcpy(&request->body, &decoded, sizeof(request->body));
 	request->operation = operation;
 	request->frame = *frame;
+	request->end = ring_consumer_position(&fs->stream->pipe.in) + frame->length;
 	request->result = result;
 	return request;
 }
@@ -250,6 +252,8 @@ void fs_request_free(struct fs_request *request)
 	if (request->reserved != FS_HANDLE_NONE)
 		fs_handles_give(&fs->handles, request->reserved);
 	fs_close_fd(fs, request->fd);
+	if (request->cached != FS_CACHE_NONE)
+		fs_cache_leave(fs->cache, request->cached);
 	free(request);
 	fs->in_flight--;
 	if (lane != NULL)

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "monitor/fs_cache.h"
 #include "monitor/fs_handle.h"
 #include "monitor/fs_path.h"
 #include "monitor/grants.h"
@@ -74,6 +75,7 @@ struct fs_request {
 	struct fs_request *next; /* in the queue that it is in */
 	const struct fs_operation *operation;
 	struct frame frame; /* of the request */
+	uint64_t end;       /* position behind it in the ring that it came by */
 	int result;         /* negative errno: the reply is that */
 
 	union {
@@ -102,6 +104,7 @@ struct fs_request {
 	uint32_t held[2];     /* places of the handles behind them, FS_HANDLE_NONE: none */
 	uint32_t reserved;    /* place taken for a file to be opened */
 	int fd;               /* own descriptor, -1: none */
+	uint32_t cached;      /* place in the cache of the file in use, FS_CACHE_NONE: none */
 	struct fs_lane *lane; /* that it waits for or holds */
 
 	/* FS_DATA */
@@ -141,6 +144,8 @@ struct fs_stream {
 	struct fs_lane lists;       /* FS_LIST */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
 	struct fs_handles handles;
+	struct fs_cache *cache; /* for FS_READ_FILE; NULL until the first */
+	uint64_t pumps;         /* calls of fs_pump */
 
 	struct worker_job probe;
 	int probe_result;
@@ -218,10 +223,12 @@ int fs_list_work(struct fs_request *request);
 int fs_close_start(struct fs_request *request);
 int fs_read_start(struct fs_request *request);
 int fs_write_start(struct fs_request *request);
+int fs_sync_start(struct fs_request *request);
+
+/* fs_whole.c */
 int fs_read_file_start(struct fs_request *request);
 int fs_read_file_turn(struct fs_request *request);
 int fs_read_file_work(struct fs_request *request);
 int fs_read_file_finish(struct fs_request *request);
-int fs_sync_start(struct fs_request *request);
 
 #endif
