@@ -144,7 +144,7 @@ struct fs_stream {
 	struct fs_lane lists;       /* FS_LIST */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
 	struct fs_handles handles;
-	struct fs_cache *cache; /* for FS_READ_FILE; NULL until the first */
+	struct fs_cache *cache; /* for FS_READ_FILE; NULL until the first, or for good */
 	uint64_t pumps;         /* calls of fs_pump */
 
 	struct worker_job probe;

@@ -45,16 +45,15 @@ int fs_read_file_work(struct fs_request *request)
 static int open_walked(struct fs_request *request, struct fs_walked *walked)
 {
 	struct fs_stream *fs = request->fs;
-	struct fs_cache *cache = fs->root.plain ? fs->cache : NULL;
 
-	if (cache != NULL)
-		request->cached = fs_cache_find(cache, walked);
+	if (fs->cache != NULL)
+		request->cached = fs_cache_find(fs->cache, walked);
 	if (request->cached == FS_CACHE_NONE) {
 		int fd = fs_path_quick_reopen(walked, FS_OPEN_READ);
 		if (fd < 0)
 			return fd;
-		if (cache != NULL)
-			request->cached = fs_cache_add(cache, walked, fd);
+		if (fs->cache != NULL)
+			request->cached = fs_cache_add(fs->cache, walked, fd);
 		if (request->cached == FS_CACHE_NONE)
 			request->fd = fd;
 	}
@@ -94,8 +93,8 @@ int fs_read_file_turn(struct fs_request *request)
 
 	if (!fs_path_may_be_quick(&fs->root, FS_OPEN_READ))
 		return FS_WORK;
-	if (fs->cache == NULL)
-		fs->cache = fs_cache_new(fs_io(fs)); /* it does without */
+	if (fs->root.plain && fs->cache == NULL)
+		fs->cache = fs_cache_new(fs_io(fs)); /* NULL: it does without */
 	if (fs->cache != NULL)
 		request->cached = fs_cache_recall(fs->cache, &asked, &request->reply.attributes);
 	if (request->cached == FS_CACHE_NONE)
