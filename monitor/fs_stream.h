@@ -8,7 +8,7 @@
  * freed. Requests pass each other in all of these.
  *
  * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
- * list buffer, FS_HANDLES_MAX handles. File data is never in the monitor's own
+ * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open. File data is never in the monitor's own
  * memory: it is read into and written from the rings. A guest that reads no replies stops its own
  * stream.
  *
