@@ -30,7 +30,11 @@ struct io_link {
 struct io_op {
 	/* result: bytes, a descriptor or 0; or a negative errno. The op may be reused at once. */
 	void (*done)(struct io_op *op, int result);
-	/* The rest is the backend's while the operation is in flight; io_uring has its own memory. */
+	/*
+	 * The rest is the backend's: while the operation is in flight, and from one to the next for what
+	 * it has learnt (io_uring: whether a receive left something). Zero at first; whoever clears it
+	 * in between loses no more than that.
+	 */
 	struct io_link link;
 	void *bytes; /* or an address */
 	union {
