@@ -48,4 +48,5 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 		.path_at = { offsetof(struct fs_rename, from), offsetof(struct fs_rename, to) },
 	},
 	ROW(FS_SYNC) = { .start = fs_sync_start },
+	ROW(FS_READ_INTO) = { .start = fs_read_into_start, .only_reads = true },
 };

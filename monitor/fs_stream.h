@@ -14,7 +14,8 @@
  *
  * One operation at most owns a span of each ring: 'reading' the outgoing one,
  * 'writing' the incoming one, whose frame stays at the ring's head until the
- * file system has its bytes.
+ * file system has its bytes. FS_READ_INTO owns no span of these rings: the guest says which memory
+ * of its own is to be filled (fs_read_into.c), and any number of them are under way.
  */
 #ifndef FERRULE_MONITOR_FS_STREAM_H
 #define FERRULE_MONITOR_FS_STREAM_H
@@ -34,6 +35,7 @@
 #define FS_TURN      64u          /* requests of one stream in one turn of the loop */
 #define FS_TURN_READ (256u << 10) /* bytes of files in one turn without an operation of io */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
+#define FS_INTO_MOST (256u << 10) /* bytes of a file that one FS_READ_INTO reads */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
 struct fs_stream;
@@ -90,6 +92,7 @@ struct fs_request {
 		struct fs_unlink unlink;
 		struct fs_rename rename;
 		struct fs_sync sync;
+		struct fs_read_into read_into;
 	} body;        /* decoded; paths are in path[] instead */
 	char *path[2]; /* private copies, behind this struct */
 
@@ -98,6 +101,7 @@ struct fs_request {
 		struct fs_attributes attributes;
 		struct fs_written written;
 		struct fs_data data;
+		struct fs_was_read was_read;
 	} reply;
 
 	int directory[2];     /* descriptors that path[] is relative to, or the file */
@@ -118,6 +122,7 @@ struct fs_request {
 	size_t file_lead;   /* bytes of the span before the frame header */
 
 	size_t written; /* FS_WRITE: bytes so far */
+	struct stream *target; /* FS_READ_INTO: pinned while an operation reads into its ring */
 	struct io_op op;
 	struct worker_job job;
 };
@@ -230,5 +235,8 @@ int fs_read_file_start(struct fs_request *request);
 int fs_read_file_turn(struct fs_request *request);
 int fs_read_file_work(struct fs_request *request);
 int fs_read_file_finish(struct fs_request *request);
+
+/* fs_read_into.c */
+int fs_read_into_start(struct fs_request *request);
 
 #endif

@@ -169,12 +169,18 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 static void stream_free(struct stream *stream)
 {
 	struct stream_table *table = loop_streams(stream->loop);
-	assert(stream->slot != 0 && stream->state != STREAM_FREE && !stream->held);
+	assert(stream->slot != 0 && stream->state != STREAM_FREE);
 	arena_give_ring(loop_arena(table->loop), &stream->ring[PIPE_HOST]);
 	arena_give_ring(loop_arena(table->loop), &stream->ring[PIPE_GUEST]);
 	table->free_slot[table->free_count++] = stream->slot;
 	stats.streams_closed++;
 	stream->state = STREAM_FREE;
+}
+
+static void free_if_done(struct stream *stream)
+{
+	if (stream->guest_closed && !stream->held && stream->pins == 0)
+		stream_free(stream);
 }
 
 static void hold(
@@ -209,8 +215,19 @@ void stream_release(struct stream *stream)
 {
 	let_go(stream);
 	stream->state = STREAM_ENDED;
-	if (stream->guest_closed)
-		stream_free(stream);
+	free_if_done(stream);
+}
+
+void stream_pin(struct stream *stream)
+{
+	stream->pins++;
+}
+
+void stream_unpin(struct stream *stream)
+{
+	assert(stream->pins > 0);
+	stream->pins--;
+	free_if_done(stream);
 }
 
 void stream_guest_close(struct stream *stream)
@@ -221,10 +238,13 @@ void stream_guest_close(struct stream *stream)
 	if (stream->guest_closed)
 		return;
 	stream->guest_closed = true;
-	if (stream->held)
+	if (stream->held) {
 		stream->protocol->closed(stream);
-	else
-		stream_free(stream);
+		return;
+	}
+	/* One that is pinned stays for a while: no frame opens it any more. */
+	stream->state = STREAM_ENDED;
+	free_if_done(stream);
 }
 
 void stream_table_close_all(struct stream_table *table)

@@ -7,6 +7,8 @@
  * (CLAIMED, then ESTABLISHED). It ends when the guest has sent CloseStream and the
  * protocol has let go of it (stream_release): not before both, because operations
  * in flight own memory of its rings, and bytes that the guest wrote last have still to leave.
+ * An operation of another stream that fills memory of its rings pins it (stream_pin): its slot
+ * and its rings are not given out again before that is over either.
  */
 #ifndef FERRULE_MONITOR_STREAM_H
 #define FERRULE_MONITOR_STREAM_H
@@ -62,6 +64,7 @@ struct stream {
 	enum stream_state state;
 	bool guest_closed;   /* CloseStream came, or the guest is gone */
 	bool held;           /* a protocol has it and has not called stream_release */
+	unsigned pins;       /* operations of other streams that own memory of its rings */
 	uint32_t open_request_id;
 	unsigned turn;       /* frames that may still be taken before others have their turn */
 	struct pipe_end pipe;
@@ -110,6 +113,12 @@ void stream_claim(struct stream *stream, const struct protocol_ops *protocol);
 void stream_begin(struct stream *stream);
 /* The protocol will not touch the stream again. Its memory is reused once the guest has closed it too. */
 void stream_release(struct stream *stream);
+/*
+ * For an operation that another stream starts on memory of this one's rings, from its start to its
+ * done(). Whoever pins holds a stream of its own meanwhile, so stream_table_held counts that one.
+ */
+void stream_pin(struct stream *stream);
+void stream_unpin(struct stream *stream);
 /* After commits, consumes or ends on stream->pipe: wakes the guest if it waits for that. */
 void stream_flush(struct stream *stream);
 /* Did the guest break a rule of the rings? As of the last look at each. */

@@ -118,6 +118,18 @@ static const struct wire_field sync_fields[] = {
 	WIRE_FIELD_U32(struct fs_sync, flags),
 };
 
+static const struct wire_field read_into_fields[] = {
+	WIRE_FIELD_U32(struct fs_read_into, handle),
+	WIRE_FIELD_U32(struct fs_read_into, length),
+	WIRE_FIELD_U64(struct fs_read_into, offset),
+	WIRE_FIELD_U64(struct fs_read_into, stream_id),
+	WIRE_FIELD_U64(struct fs_read_into, position),
+};
+
+static const struct wire_field was_read_fields[] = {
+	WIRE_FIELD_U32(struct fs_was_read, length),
+};
+
 /* Payloads have no type of their own: they ride in Open and Opened. */
 const struct wire_message fs_mount_message =
 	WIRE_MESSAGE("Mount", 0, mount_fields, struct fs_mount);
@@ -144,6 +156,8 @@ const struct wire_message fs_requests[FS_TYPE_COUNT] = {
 	ROW(FS_UNLINK) = WIRE_MESSAGE("Unlink", FS_UNLINK, unlink_fields, struct fs_unlink),
 	ROW(FS_RENAME) = WIRE_MESSAGE("Rename", FS_RENAME, rename_fields, struct fs_rename),
 	ROW(FS_SYNC) = WIRE_MESSAGE("Sync", FS_SYNC, sync_fields, struct fs_sync),
+	ROW(FS_READ_INTO) =
+		WIRE_MESSAGE("ReadInto", FS_READ_INTO, read_into_fields, struct fs_read_into),
 };
 
 const struct wire_message fs_replies[FS_TYPE_COUNT] = {
@@ -159,9 +173,11 @@ const struct wire_message fs_replies[FS_TYPE_COUNT] = {
 	ROW(FS_UNLINK) = WIRE_MESSAGE_EMPTY("UnlinkReply", FS_UNLINK),
 	ROW(FS_RENAME) = WIRE_MESSAGE_EMPTY("RenameReply", FS_RENAME),
 	ROW(FS_SYNC) = WIRE_MESSAGE_EMPTY("SyncReply", FS_SYNC),
+	ROW(FS_READ_INTO) =
+		WIRE_MESSAGE("ReadIntoReply", FS_READ_INTO, was_read_fields, struct fs_was_read),
 };
 
-_Static_assert(FS_TYPE_COUNT == 11, "a new type needs a row in fs_requests and in fs_replies");
+_Static_assert(FS_TYPE_COUNT == 12, "a new type needs a row in fs_requests and in fs_replies");
 
 static const struct wire_field entry_fields[] = {
 	WIRE_FIELD_U64(struct fs_entry_head, inode),

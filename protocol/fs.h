@@ -26,6 +26,7 @@ enum fs_type {
 	FS_UNLINK,
 	FS_RENAME,
 	FS_SYNC,
+	FS_READ_INTO,
 	FS_TYPE_END,
 };
 
@@ -170,6 +171,19 @@ enum fs_sync_flag {
 struct fs_sync {
 	uint32_t handle;
 	uint32_t flags;
+};
+
+/* As FS_READ, but the bytes go straight into the ring that the guest writes of one of its streams,
+ * where it commits them when the reply has come. */
+struct fs_read_into {
+	uint32_t handle;
+	uint32_t length;       /* bytes wanted */
+	uint64_t offset;       /* in the file */
+	uint64_t stream_id;    /* whose ring */
+	uint64_t position;     /* of the first byte, as the ring counts */
+};
+struct fs_was_read {
+	uint32_t length;       /* bytes that are there now; 0: the end of the file */
 };
 
 /* Requests and replies, indexed by type - STREAM_FIRST. A reply without fields has no body. */

@@ -81,6 +81,8 @@ const struct message_row message_rows[] = {
 	FRAME("RenameReply", FS(replies, FS_RENAME)),
 	FRAME("Sync", FS(requests, FS_SYNC)),
 	FRAME("SyncReply", FS(replies, FS_SYNC)),
+	FRAME("ReadInto", FS(requests, FS_READ_INTO)),
+	FRAME("ReadIntoReply", FS(replies, FS_READ_INTO)),
 	STRUCTURE("Endpoint", &endpoint),
 	PAYLOAD("Listen", &tcp_listen_message),
 	PAYLOAD("Listening", &tcp_listening_message),
