@@ -141,6 +141,20 @@ void ring_commit(struct ring_producer *p, size_t len);
  */
 void ring_commit_rewind(struct ring_producer *p, size_t len);
 
+/*
+ * The room as ring_reserve found it last, for a span that is to be filled by another (PROTOCOL.md
+ * section 5.16): its bytes, and the position of the first.
+ */
+static inline size_t ring_reserved_len(const struct ring_producer *p)
+{
+	return p->end == 0 ? p->capacity - (p->written - p->read_seen) : 0;
+}
+
+static inline uint64_t ring_reserved_at(const struct ring_producer *p)
+{
+	return p->written;
+}
+
 /* All the bytes there are; use any prefix of them and consume that many. */
 struct ring_span ring_peek(struct ring_consumer *c);
 /* Allowed after ring_stop, too. A len beyond the last span's is the caller's bug, and traps. */

@@ -10,6 +10,8 @@
  */
 #define SMALL_FILE 16384u
 
+#define BODY_STEP (64u << 10) /* bytes of a body for which a client has WEB_TIMEOUT_MS */
+
 #define GUESSES 256u /* a power of two */
 
 /* ---- which files are large */
@@ -139,34 +141,57 @@ static void decide(const struct exchange *exchange, const char *path, struct ans
 }
 
 /*
- * From the file into the ring of the connection. The length was promised in the
- * head: when the file turns out to be shorter, or cannot be read, the connection
- * is reset, so that nobody takes the part for the whole.
+ * The head and the first bytes of the body, in one piece: they leave together, and a file that
+ * cannot be read is answered by an error. The number of bytes, of the body alone; or as
+ * web_send_file.
  */
-static int send_body(struct exchange *exchange, struct file *file, uint64_t offset, uint64_t left)
+static long send_first(struct exchange *exchange, struct answer *answer, struct file *file)
 {
 	struct stream *stream = exchange->stream;
 	size_t worthwhile = stream_write_capacity(stream) / 4;
+	unsigned char *span;
+	long room, head, len;
 
-	while (left > 0) {
-		unsigned char *span;
-		long len = stream_reserve(stream, &span,
-			left < worthwhile ? (size_t)left : worthwhile, web_deadline());
+	if (answer->length < worthwhile)
+		worthwhile = (size_t)answer->length;
+	room = stream_reserve(stream, &span, WEB_HEAD_MAX + worthwhile, web_deadline());
+	if (room < 0)
+		return -ECONNABORTED;
+	head = answer_format_head(exchange, answer, (char *)span, WEB_HEAD_MAX);
+	if (head < 0)
+		return head;
+	len = room - head;
+	if ((uint64_t)len > answer->length)
+		len = (long)answer->length;
+	len = file_read_into(
+		file, stream, (size_t)head, (size_t)len, answer->range_first, web_deadline());
+	if (len >= 0)
+		stream_commit(stream, (size_t)(head + len));
+	return len;
+}
 
-		if (len < 0)
-			return -ECONNABORTED;
-		if ((uint64_t)len > left)
-			len = (long)left;
-		len = file_read(file, span, (size_t)len, offset, web_deadline());
-		if (len <= 0) {
-			stream_fail(stream, ECONNRESET);
-			return -ECONNABORTED;
-		}
-		stream_commit(stream, (size_t)len);
-		offset += (uint64_t)len;
-		left -= (uint64_t)len;
+/*
+ * The length was promised in the head: when the file turns out to be shorter, or cannot be read any
+ * more, the connection is reset, so that nobody takes the part for the whole.
+ */
+static int send_whole(struct exchange *exchange, struct answer *answer, struct file *file)
+{
+	struct stream *stream = exchange->stream;
+	long len = send_first(exchange, answer, file);
+	uint64_t done = 0;
+
+	if (len < 0)
+		return (int)len;
+	while (len > 0 && (done += (uint64_t)len) < answer->length) {
+		uint64_t left = answer->length - done;
+
+		len = stream_send_file(stream, file, answer->range_first + done,
+			left < BODY_STEP ? (size_t)left : BODY_STEP, web_deadline());
 	}
-	return 0;
+	if (done == answer->length)
+		return 0;
+	stream_fail(stream, ECONNRESET);
+	return -ECONNABORTED;
 }
 
 static int send_opened(struct exchange *exchange, const char *path, struct file *file)
@@ -176,11 +201,9 @@ static int send_opened(struct exchange *exchange, const char *path, struct file 
 	if (answer.attributes->mode >> 12 == FILE_TYPE_DIRECTORY)
 		return -EISDIR;
 	decide(exchange, path, &answer);
-	if (answer_send_head(exchange, &answer))
-		return -ECONNABORTED;
-	if (exchange->request.method == HTTP_HEAD || answer.status == 304)
-		return 0;
-	return send_body(exchange, file, answer.range_first, answer.length);
+	if (exchange->request.method != HTTP_HEAD && answer.status != 304 && answer.length > 0)
+		return send_whole(exchange, &answer, file);
+	return answer_send_head(exchange, &answer) ? -ECONNABORTED : 0;
 }
 
 int web_send_file(struct exchange *exchange, const char *path)

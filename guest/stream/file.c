@@ -4,12 +4,6 @@
 #include "guest/stream/fs.h"
 #include "guest/stream/path.h"
 
-struct file {
-	struct fs_client *client;
-	uint32_t handle;
-	struct fs_attributes attributes;
-};
-
 static struct wire_bytes bytes_of(const char *text)
 {
 	return (struct wire_bytes){text, strlen(text)};

@@ -21,6 +21,7 @@ struct fs_request {
 	enum fs_type type;
 	struct fs_call *call;    /* NULL: discard the answer */
 	uint32_t handle;         /* of FS_CLOSE */
+	uint64_t into;           /* of FS_READ_INTO: whose room the monitor may write; 0: none */
 	struct fs_request *next; /* free, or still to be sent */
 };
 
@@ -28,6 +29,7 @@ struct fs_client {
 	struct stream *stream;
 	struct fiber_mutex mutex; /* of those who write a frame */
 	uint32_t max_frame;       /* bytes */
+	uint64_t operations;      /* of struct fs_mounted */
 	unsigned holders;
 	int error; /* not 0: the stream is of no use any more */
 	struct fs_request **table;
@@ -85,11 +87,18 @@ static struct fs_request *take_request(
 	request->type = type;
 	request->call = call;
 	request->next = NULL;
+	if (call && call->into) {
+		call->into->filling = true;
+		request->into = call->into->id;
+	}
 	return request;
 }
 
 static void free_request(struct fs_client *client, struct fs_request *request)
 {
+	if (request->into)
+		stream_filled(request->into);
+	request->into = 0;
 	request->type = 0;
 	request->call = NULL;
 	request->next = client->free;
@@ -113,10 +122,21 @@ static void complete(struct fs_call *call, int error)
 	wait_list_wake(&call->waiters);
 }
 
+/* No answer will come, and the monitor may still write the rooms that were to be filled. */
+static void lose_fills(struct fs_client *client)
+{
+	for (uint32_t i = 0; i < client->table_len; i++) {
+		if (client->table[i]->into)
+			stream_fill_lost(client->table[i]->into);
+		client->table[i]->into = 0;
+	}
+}
+
 /* The stream is of no use: whoever waits on it is told so. */
 static void fail_all(struct fs_client *client, int error)
 {
 	client->error = error;
+	lose_fills(client);
 	for (uint32_t i = 0; i < client->table_len; i++) {
 		if (client->table[i]->call)
 			complete(client->table[i]->call, error);
@@ -305,6 +325,7 @@ static int open_stream(struct fs_client *client, const struct mount_path *path, 
 	if (mounted.max_frame < RING_CAPACITY_MIN)
 		return -EPROTO;
 	client->max_frame = mounted.max_frame;
+	client->operations = mounted.operations;
 	client->stream->hook = read_answers;
 	client->stream->hook_context = client;
 	/* Announces that answers are waited for. */
@@ -334,6 +355,11 @@ int fs_connect(const struct mount_path *path, struct fs_client **ret_client, dea
 	return 0;
 }
 
+bool fs_supports(const struct fs_client *client, enum fs_type type)
+{
+	return client->operations >> (type - STREAM_FIRST) & 1;
+}
+
 bool fs_usable(const struct fs_client *client)
 {
 	return client->error == 0;
@@ -350,6 +376,7 @@ void fs_release(struct fs_client *client)
 	if (--client->holders)
 		return;
 	client->stream->hook = NULL;
+	lose_fills(client);
 	stream_close(client->stream);
 	for (uint32_t i = 0; i < client->table_len; i++)
 		free(client->table[i]);

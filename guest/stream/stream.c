@@ -176,6 +176,32 @@ void stream_slot_pending(uint32_t slot)
 	wait_list_wake(&stream->waiters);
 }
 
+static struct stream *stream_by_id(uint64_t id)
+{
+	struct stream *stream = stream_by_slot(control_stream_slot(id));
+
+	return stream && stream->id == id ? stream : NULL;
+}
+
+void stream_filled(uint64_t id)
+{
+	struct stream *stream = stream_by_id(id);
+
+	if (!stream)
+		return;
+	stream->filling = false;
+	wait_list_wake(&stream->waiters);
+}
+
+void stream_fill_lost(uint64_t id)
+{
+	struct stream *stream = stream_by_id(id);
+
+	if (stream)
+		stream_fail(stream, EIO);
+	stream_filled(id);
+}
+
 /* ---- bytes. The pattern of every wait: look, announce at the ring, look again, suspend, look. */
 
 long stream_peek(
@@ -225,6 +251,10 @@ long stream_reserve(struct stream *stream, unsigned char **ret_room, size_t leas
 		return -EINVAL;
 	fiber_take_turn(until);
 	for (;;) {
+		while (stream->filling && !timed_out)
+			timed_out = wait_list_wait(&stream->waiters, until) != 0;
+		if (stream->filling)
+			return -ETIMEDOUT;
 		span = ring_reserve(out);
 		if (span.len >= least || span.end)
 			break;
@@ -299,7 +329,7 @@ size_t stream_readable_len(struct stream *stream)
 
 size_t stream_writable_len(struct stream *stream)
 {
-	return ring_writable_len(&stream->pipe.out);
+	return stream->filling ? 0 : ring_writable_len(&stream->pipe.out);
 }
 
 size_t stream_read_capacity(const struct stream *stream)
@@ -353,7 +383,7 @@ static int look(struct wait_item *item, bool announce)
 		if (span.len || span.end)
 			ready |= WAIT_READABLE;
 	}
-	if (item->events & WAIT_WRITABLE) {
+	if (item->events & WAIT_WRITABLE && !item->stream->filling) {
 		if (announce)
 			ring_await_room(&pipe->out, quarter);
 		struct ring_span span = ring_reserve(&pipe->out);

@@ -19,6 +19,7 @@ struct stream {
 	uint16_t asked;      /* ring sizes that the request for it named, as control.c writes them */
 	bool dirty;          /* something moved since the peer was last asked whether to wake it */
 	bool ended;          /* finished or failed from here */
+	bool filling;        /* the monitor reads a file into the room of 'out': nobody reserves */
 	struct stream *next; /* in the list of dirty, spare or freed streams */
 	struct wait_list waiters;
 	/* Called by the scheduler when the monitor marked the slot, before the waiters are woken;
@@ -37,6 +38,11 @@ struct stream *stream_attach_control(void);
 struct stream *stream_by_slot(uint32_t slot);
 /* One whose hook_context this is, or NULL. Looks at every slot. */
 struct stream *stream_by_context(const void *context);
+
+/* The monitor is done with the room of the stream with this id, if there is one still. */
+void stream_filled(uint64_t id);
+/* It will never be known when it is: the stream is failed with EIO, so that nothing follows. */
+void stream_fill_lost(uint64_t id);
 
 /* Ends both directions, forgets the slot and frees the struct. Whoever made the stream tells the
  * monitor. */
