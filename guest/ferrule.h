@@ -150,20 +150,17 @@ long file_read(struct file *file, void *ret_bytes, size_t len, uint64_t offset, 
 /* All len bytes, or an errno. */
 long file_write(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until);
 /*
- * As file_read, into the room that the last stream_reserve gave, `at` bytes from its start, for one
- * stream_commit with what was written in front of it. The monitor puts the bytes there, and they
- * pass through the guest's memory without its CPU. -EINVAL when the room ends before len bytes.
+ * As sendfile(2): the monitor puts bytes of the file into the stream, and they do not pass through the
+ * guest's CPU. In front of them go the first `lead` bytes of the room that the last stream_reserve gave,
+ * which the caller has written and not committed (0: none). Waits for room. The number of bytes of
+ * the file: fewer than len at its end, or when an error or the deadline stopped it on the way; the
+ * lead is committed with the first of them. Or an errno, and nothing was committed: of the file, as for
+ * file_read, or of the stream, as for stream_write.
  *
- * While this waits nobody else may touch the room: stream_reserve waits for it to be filled,
- * WAIT_WRITABLE does not come. A deadline that passes loses nothing but what was not committed: the
- * room can be reserved again once the monitor is done with it. When that will never be known,
- * because files are lost altogether, the stream is failed with EIO.
+ * While this waits nothing can be reserved in the stream: others wait. Should the monitor not answer
+ * before the deadline, or ever, the stream is failed with ETIMEDOUT or EIO: it may have sent some.
  */
-long file_read_into(struct file *file, struct stream *stream, size_t at, size_t len, uint64_t offset,
-		deadline until);
-/* As sendfile(2): writes len bytes of a file to a stream, waiting for room. The number written, fewer
- * than len at the end of the file or when the deadline passed on the way; or an errno. */
-long stream_send_file(struct stream *stream, struct file *file, uint64_t offset, size_t len,
+long stream_send_file(struct stream *stream, size_t lead, struct file *file, uint64_t offset, size_t len,
 		deadline until);
 int file_sync(struct file *file, deadline until);
 void file_close(struct file *file);

@@ -142,10 +142,11 @@ void fs_pump(struct fs_stream *fs)
 		return;
 	fs->pumps++;
 	fs->read_left = FS_TURN_READ;
+	fs->into_left = FS_TURN_INTO;
 	do
 		fs_reply_send(fs);
-	while (taken++ < FS_TURN && take(fs));
-	if (taken > FS_TURN)
+	while (taken++ < FS_TURN && fs->into_left > 0 && take(fs));
+	if (taken > FS_TURN || fs->into_left == 0)
 		post_again(fs);
 	stream_flush(fs->stream);
 	end_if_done(fs);

@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
+#include <sys/uio.h>
 
 #include "monitor/stats.h"
 
@@ -28,6 +30,14 @@ static struct stream *find_target(const struct fs_request *request)
 	struct stream *target = stream_find(streams, request->body.read_into.stream_id);
 
 	return target != NULL && !target->guest_closed ? target : NULL;
+}
+
+/* From there to the end of a ring's capacity and beyond, whatever the position is. */
+static unsigned char *ring_at(const struct stream *target, uint64_t position)
+{
+	const struct arena_ring *ring = &target->ring[PIPE_GUEST];
+
+	return ring->data + (position & (ring->capacity - 1));
 }
 
 static int answer(struct fs_request *request, int result)
@@ -49,28 +59,64 @@ static void read_done(struct io_op *op, int result)
 	fs_pump(fs);
 }
 
-/* As in fs_reply.c: at once what lies in memory, within the bounds of a turn. */
+/* ---- at once, what lies in memory */
+
+/*
+ * A piece may go beyond what is left of a turn's bytes: then it is the last one of that turn, and
+ * the requests behind it are taken in the next.
+ */
 static bool read_now(struct fs_request *request, unsigned char *to, size_t len)
 {
 	struct fs_stream *fs = request->fs;
 
-	if (len > fs->read_left || io_read_now(request->directory[0], to, len,
-					   request->body.read_into.offset) != (long)len)
+	if (io_read_now(request->directory[0], to, len, request->body.read_into.offset) !=
+		(long)len)
 		return false;
-	fs->read_left -= len;
+	fs->into_left -= smaller(len, fs->into_left);
 	return true;
 }
+
+static bool may_send_ahead(const struct fs_request *request, struct stream *target)
+{
+	return (request->body.read_into.flags & FS_INTO_AHEAD) != 0 &&
+	       target->state == STREAM_ESTABLISHED && target->protocol->may_send_ahead != NULL &&
+	       target->protocol->may_send_ahead(target);
+}
+
+/*
+ * By way of memory that stays in the cache: the rings of many connections do not fit there, and
+ * what is sent whole need never be in its ring.
+ */
+static bool send_now(struct fs_request *request, struct stream *target, size_t len)
+{
+	const struct fs_read_into *read = &request->body.read_into;
+	unsigned char *scratch = loop_scratch(target->loop);
+	struct iovec spans[] = {
+		{ring_at(target, read->position - read->lead), read->lead},
+		{scratch, len},
+	};
+
+	if (!read_now(request, scratch, len))
+		return false;
+	unsigned char *to = ring_at(target, read->position);
+	size_t sent = len == 0 ? 0 : target->protocol->send_ahead(target, spans, 2);
+	size_t of_file = sent < read->lead ? 0 : sent - read->lead;
+	memcpy(to + of_file, scratch + of_file, len - of_file);
+	return true;
+}
+
+/* ---- the request */
 
 static int read_into(struct fs_request *request, struct stream *target)
 {
 	const struct fs_read_into *read = &request->body.read_into;
-	const struct arena_ring *ring = &target->ring[PIPE_GUEST];
-	size_t len = smaller(smaller(read->length, ring->capacity), FS_INTO_MOST);
-	unsigned char *to = ring->data + (read->position & (ring->capacity - 1));
+	size_t len = smaller(read->length, target->ring[PIPE_GUEST].capacity);
+	unsigned char *to = ring_at(target, read->position);
 
-	/* As for FS_READ: the end of the file. */
-	len = smaller(len, LLONG_MAX - read->offset);
-	if (read_now(request, to, len))
+	/* What is beyond the last offset of all is, as for FS_READ, beyond the end. */
+	len = smaller(smaller(len, LOOP_SCRATCH), LLONG_MAX - read->offset);
+	if (may_send_ahead(request, target) ? send_now(request, target, len)
+					    : read_now(request, to, len))
 		return answer(request, (int)len);
 	stream_pin(target);
 	request->target = target;
@@ -83,11 +129,15 @@ int fs_read_into_start(struct fs_request *request)
 {
 	const struct fs_read_into *read = &request->body.read_into;
 
-	if (read->offset > LLONG_MAX)
+	if (read->offset > LLONG_MAX || (read->flags & ~(uint32_t)FS_INTO_KNOWN) != 0)
 		return -EINVAL;
 	int result = fs_request_use_as(request, read->handle, false);
 	if (result < 0)
 		return result;
 	struct stream *target = find_target(request);
-	return target == NULL ? -ENOENT : read_into(request, target);
+	if (target == NULL)
+		return -ENOENT;
+	if (read->lead > target->ring[PIPE_GUEST].capacity)
+		return -EINVAL;
+	return read_into(request, target);
 }

@@ -34,8 +34,8 @@
 #define FS_IN_FLIGHT 64u          /* requests of one stream that are taken and not answered */
 #define FS_TURN      64u          /* requests of one stream in one turn of the loop */
 #define FS_TURN_READ (256u << 10) /* bytes of files in one turn without an operation of io */
+#define FS_TURN_INTO (4u << 20)   /* the same of FS_READ_INTO, which serve many streams */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
-#define FS_INTO_MOST (256u << 10) /* bytes of a file that one FS_READ_INTO reads */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
 struct fs_stream;
@@ -144,6 +144,7 @@ struct fs_stream {
 	struct fs_request *writing;
 	struct fs_request *reading;
 	size_t read_left; /* of FS_TURN_READ */
+	size_t into_left; /* of FS_TURN_INTO */
 	struct fs_queue ready;
 	struct fs_lane files;       /* FS_READ_FILE */
 	struct fs_lane lists;       /* FS_LIST */

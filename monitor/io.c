@@ -124,6 +124,15 @@ long io_read_now(int fd, void *ret_bytes, size_t len, uint64_t offset)
 	return result < 0 ? -errno : result;
 }
 
+long io_send_now(int fd, const struct iovec *spans, unsigned count)
+{
+	const struct msghdr message = {
+		.msg_iov = (struct iovec *)(uintptr_t)spans, .msg_iovlen = count};
+	ssize_t result = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return result < 0 ? -errno : result;
+}
+
 void io_write(
 	struct io *io, struct io_op *op, int fd, const void *bytes, size_t len, uint64_t offset)
 {

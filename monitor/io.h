@@ -22,6 +22,7 @@
 
 struct event;
 struct io;
+struct iovec;
 
 struct io_link {
 	struct io_link *next, *prev;
@@ -86,6 +87,8 @@ void io_write(struct io *io, struct io_op *op, int fd, const void *bytes, size_t
  * too, need not be the end of the file.
  */
 long io_read_now(int fd, void *ret_bytes, size_t len, uint64_t offset);
+/* At once, too: as much as a socket takes now. Bytes, or a negative errno. */
+long io_send_now(int fd, const struct iovec *spans, unsigned count);
 void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
 /*
  * Completes when an eventfd was written to since this completed last; the result is not negative

@@ -90,6 +90,7 @@ struct loop {
 	unsigned drain_ms;
 	struct loop_message stop;
 	struct loop_message guest_started;
+	_Alignas(64) unsigned char scratch[LOOP_SCRATCH];
 };
 
 static uint64_t now_ns(void)
@@ -533,6 +534,11 @@ struct worker_pool *loop_resolvers(struct loop *loop)
 struct stream_table *loop_streams(struct loop *loop)
 {
 	return loop->streams;
+}
+
+unsigned char *loop_scratch(struct loop *loop)
+{
+	return loop->scratch;
 }
 
 struct arena *loop_arena(struct loop *loop)

@@ -20,6 +20,7 @@
 #include "monitor/arena.h"
 #include "protocol/fs.h"
 
+struct iovec;
 struct loop;
 struct stream;
 
@@ -39,6 +40,15 @@ struct protocol_ops {
 	/* The guest has sent CloseStream, or is gone. Finish what is under way and call stream_release
 	 * (at once or later). signal() may still come before that. */
 	void (*closed)(struct stream *stream);
+
+	/*
+	 * For a stream whose bytes are sent on; else NULL. Could bytes that the guest is about to
+	 * commit be sent now, because nothing that it has committed is still to be sent?
+	 */
+	bool (*may_send_ahead)(struct stream *stream);
+	/* Sends of them what can be sent at once. The number: so many of the bytes that are committed
+	 * next are not sent again. After may_send_ahead; the stream may be gone afterwards. */
+	size_t (*send_ahead)(struct stream *stream, const struct iovec *spans, unsigned count);
 };
 
 extern const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT];

@@ -8,6 +8,8 @@
  *              guest finished and all is sent: shutdown(SHUT_WR), a FIN. When the guest
  *              failed its direction: the connection is reset (SO_LINGER 0), a RST, at once
  *              even if a send waits for a peer that does not read.
+ *              Bytes of a file can be sent before the guest has committed them
+ *              (PROTOCOL.md section 5.16): when it does, they are only consumed.
  *   receiving  socket -> guest. recv(2) straight into the ring. End of file finishes
  *              the ring, an error fails it with the errno after the bytes before it.
  *   discarding takes the place of receiving when the guest will read no more: what the peer
@@ -68,6 +70,7 @@ struct tcp_relay {
 	bool recv_done;
 	bool discard;   /* the guest reads no more */
 	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
+	size_t sent_ahead; /* bytes that the guest has still to commit */
 	uint64_t sent;  /* bytes */
 	uint64_t sent_then; /* when the timer was started */
 };
@@ -92,6 +95,19 @@ static void relay_reset(struct tcp_relay *relay, int error)
 
 /* ---- sending: guest to socket */
 
+/* What is to be sent, without what was sent before it was committed. */
+static struct ring_span unsent(struct tcp_relay *relay)
+{
+	struct ring_consumer *in = &relay->stream->pipe.in;
+	struct ring_span span = ring_peek(in);
+	size_t done = span.len < relay->sent_ahead ? span.len : relay->sent_ahead;
+	if (done == 0)
+		return span;
+	relay->sent_ahead -= done;
+	ring_consume(in, done);
+	return ring_peek(in);
+}
+
 /* The ring has no bytes and has ended. */
 static void send_end(struct tcp_relay *relay, int end)
 {
@@ -108,12 +124,12 @@ static void relay_send(struct tcp_relay *relay)
 	struct ring_consumer *in = &relay->stream->pipe.in;
 	if (relay->sending || relay->send_done)
 		return;
-	struct ring_span span = ring_peek(in);
+	struct ring_span span = unsent(relay);
 	if (span.len == 0 && span.end == 0 && !relay->stream->guest_closed) {
 		/* Announce, look again, and leave it to the bell; partner: the guest's
 		 * ring_wake_consumer. */
 		ring_await_data(in, 1);
-		span = ring_peek(in);
+		span = unsent(relay);
 		if (span.len == 0 && span.end == 0)
 			return;
 	}
@@ -125,22 +141,56 @@ static void relay_send(struct tcp_relay *relay)
 	io_send(relay->io, &relay->send_op, relay->fd, span.data, quantum(span.len));
 }
 
+/* Takes in what became of a send. The bytes that were sent. */
+static size_t send_result(struct tcp_relay *relay, long result)
+{
+	if (result >= 0) {
+		stats.bytes_to_host += (size_t)result;
+		relay->sent += (size_t)result;
+		return (size_t)result;
+	}
+	if (result != -EINTR && !relay->send_done) {
+		/* The guest's writes get -EPIPE from here on; why, its reads will tell. */
+		relay->send_done = true;
+		if (result != -EPIPE && result != -ECANCELED)
+			relay->send_error = (int)-result;
+		ring_stop(&relay->stream->pipe.in);
+	}
+	return 0;
+}
+
 static void send_complete(struct io_op *op, int result)
 {
 	struct tcp_relay *relay = io_container(op, struct tcp_relay, send_op);
 	relay->sending = false;
-	if (result >= 0) {
-		stats.bytes_to_host += (unsigned)result;
-		relay->sent += (unsigned)result;
-		ring_consume(&relay->stream->pipe.in, (size_t)result);
-	} else if (result != -EINTR && !relay->send_done) {
-		/* The guest's writes get -EPIPE from here on; why, its reads will tell. */
-		relay->send_done = true;
-		if (result != -EPIPE && result != -ECANCELED)
-			relay->send_error = -result;
-		ring_stop(&relay->stream->pipe.in);
-	}
+	ring_consume(&relay->stream->pipe.in, send_result(relay, result));
 	relay_pump(relay);
+}
+
+static bool relay_may_send_ahead(struct stream *stream)
+{
+	struct tcp_relay *relay = stream->relay;
+	bool skips = relay->sent_ahead != 0;
+	if (relay->sending || relay->send_done)
+		return false;
+	/* The commit of what was sent ahead before can be there and its signal still to come. */
+	struct ring_span span = unsent(relay);
+	if (skips)
+		stream_flush(stream);
+	return relay->sent_ahead == 0 && span.len == 0 && span.end == 0;
+}
+
+static size_t relay_send_ahead(struct stream *stream, const struct iovec *spans, unsigned count)
+{
+	struct tcp_relay *relay = stream->relay;
+	long result = io_send_now(relay->fd, spans, count);
+	if (result == -EAGAIN)
+		return 0;
+	relay->sent_ahead = send_result(relay, result);
+	size_t sent = relay->sent_ahead;
+	if (result < 0)
+		relay_pump(relay);
+	return sent;
 }
 
 /* ---- receiving: socket to guest */
@@ -313,6 +363,8 @@ static const struct protocol_ops relay_protocol = {
 	.trims = true,
 	.signal = relay_signal,
 	.closed = relay_signal,
+	.may_send_ahead = relay_may_send_ahead,
+	.send_ahead = relay_send_ahead,
 };
 
 int tcp_relay_create(struct stream *stream, int fd)

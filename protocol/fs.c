@@ -124,6 +124,8 @@ static const struct wire_field read_into_fields[] = {
 	WIRE_FIELD_U64(struct fs_read_into, offset),
 	WIRE_FIELD_U64(struct fs_read_into, stream_id),
 	WIRE_FIELD_U64(struct fs_read_into, position),
+	WIRE_FIELD_U32(struct fs_read_into, flags),
+	WIRE_FIELD_U32(struct fs_read_into, lead),
 };
 
 static const struct wire_field was_read_fields[] = {

@@ -173,6 +173,10 @@ struct fs_sync {
 	uint32_t flags;
 };
 
+enum fs_into_flag {
+	FS_INTO_AHEAD = 1u << 0, /* may be sent before they are committed */
+	FS_INTO_KNOWN = (1u << 1) - 1, /* any other bit is refused with EINVAL */
+};
 /* As FS_READ, but the bytes go straight into the ring that the guest writes of one of its streams,
  * where it commits them when the reply has come. */
 struct fs_read_into {
@@ -181,6 +185,8 @@ struct fs_read_into {
 	uint64_t offset;       /* in the file */
 	uint64_t stream_id;    /* whose ring */
 	uint64_t position;     /* of the first byte, as the ring counts */
+	uint32_t flags;        /* enum fs_into_flag */
+	uint32_t lead;         /* with FS_INTO_AHEAD: bytes in front of them that are committed along */
 };
 struct fs_was_read {
 	uint32_t length;       /* bytes that are there now; 0: the end of the file */

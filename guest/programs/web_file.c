@@ -10,7 +10,7 @@
  */
 #define SMALL_FILE 16384u
 
-#define BODY_STEP (64u << 10) /* bytes of a body for which a client has WEB_TIMEOUT_MS */
+#define BODY_STEP (128u << 10) /* bytes of a body for which a client has WEB_TIMEOUT_MS */
 
 #define GUESSES 256u /* a power of two */
 
@@ -141,53 +141,37 @@ static void decide(const struct exchange *exchange, const char *path, struct ans
 }
 
 /*
- * The head and the first bytes of the body, in one piece: they leave together, and a file that
- * cannot be read is answered by an error. The number of bytes, of the body alone; or as
- * web_send_file.
- */
-static long send_first(struct exchange *exchange, struct answer *answer, struct file *file)
-{
-	struct stream *stream = exchange->stream;
-	size_t worthwhile = stream_write_capacity(stream) / 4;
-	unsigned char *span;
-	long room, head, len;
-
-	if (answer->length < worthwhile)
-		worthwhile = (size_t)answer->length;
-	room = stream_reserve(stream, &span, WEB_HEAD_MAX + worthwhile, web_deadline());
-	if (room < 0)
-		return -ECONNABORTED;
-	head = answer_format_head(exchange, answer, (char *)span, WEB_HEAD_MAX);
-	if (head < 0)
-		return head;
-	len = room - head;
-	if ((uint64_t)len > answer->length)
-		len = (long)answer->length;
-	len = file_read_into(
-		file, stream, (size_t)head, (size_t)len, answer->range_first, web_deadline());
-	if (len >= 0)
-		stream_commit(stream, (size_t)(head + len));
-	return len;
-}
-
-/*
- * The length was promised in the head: when the file turns out to be shorter, or cannot be read any
- * more, the connection is reset, so that nobody takes the part for the whole.
+ * The head leaves with the first bytes of the body, so a file that cannot be read is still answered by an
+ * error. Behind it the length is promised: when the file turns out to be shorter, or cannot be read
+ * any more, the connection is reset, so that nobody takes the part for the whole.
  */
 static int send_whole(struct exchange *exchange, struct answer *answer, struct file *file)
 {
 	struct stream *stream = exchange->stream;
-	long len = send_first(exchange, answer, file);
+	size_t worthwhile = stream_write_capacity(stream) / 4;
 	uint64_t done = 0;
+	unsigned char *span;
+	long head, len;
 
+	if (answer->length < worthwhile)
+		worthwhile = (size_t)answer->length;
+	len = stream_reserve(stream, &span, WEB_HEAD_MAX + worthwhile, web_deadline());
 	if (len < 0)
-		return (int)len;
-	while (len > 0 && (done += (uint64_t)len) < answer->length) {
+		return -ECONNABORTED;
+	head = answer_format_head(exchange, answer, (char *)span, WEB_HEAD_MAX);
+	if (head < 0)
+		return (int)head;
+	do {
 		uint64_t left = answer->length - done;
 
-		len = stream_send_file(stream, file, answer->range_first + done,
-			left < BODY_STEP ? (size_t)left : BODY_STEP, web_deadline());
-	}
+		len = stream_send_file(stream, done ? 0 : (size_t)head, file,
+			answer->range_first + done, left < BODY_STEP ? (size_t)left : BODY_STEP,
+			web_deadline());
+		if (len > 0)
+			done += (uint64_t)len;
+	} while (len > 0 && done < answer->length);
+	if (len < 0 && done == 0)
+		return (int)len;
 	if (done == answer->length)
 		return 0;
 	stream_fail(stream, ECONNRESET);

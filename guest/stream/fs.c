@@ -21,7 +21,6 @@ struct fs_request {
 	enum fs_type type;
 	struct fs_call *call;    /* NULL: discard the answer */
 	uint32_t handle;         /* of FS_CLOSE */
-	uint64_t into;           /* of FS_READ_INTO: whose room the monitor may write; 0: none */
 	struct fs_request *next; /* free, or still to be sent */
 };
 
@@ -87,18 +86,11 @@ static struct fs_request *take_request(
 	request->type = type;
 	request->call = call;
 	request->next = NULL;
-	if (call && call->into) {
-		call->into->filling = true;
-		request->into = call->into->id;
-	}
 	return request;
 }
 
 static void free_request(struct fs_client *client, struct fs_request *request)
 {
-	if (request->into)
-		stream_filled(request->into);
-	request->into = 0;
 	request->type = 0;
 	request->call = NULL;
 	request->next = client->free;
@@ -122,21 +114,10 @@ static void complete(struct fs_call *call, int error)
 	wait_list_wake(&call->waiters);
 }
 
-/* No answer will come, and the monitor may still write the rooms that were to be filled. */
-static void lose_fills(struct fs_client *client)
-{
-	for (uint32_t i = 0; i < client->table_len; i++) {
-		if (client->table[i]->into)
-			stream_fill_lost(client->table[i]->into);
-		client->table[i]->into = 0;
-	}
-}
-
 /* The stream is of no use: whoever waits on it is told so. */
 static void fail_all(struct fs_client *client, int error)
 {
 	client->error = error;
-	lose_fills(client);
 	for (uint32_t i = 0; i < client->table_len; i++) {
 		if (client->table[i]->call)
 			complete(client->table[i]->call, error);
@@ -376,7 +357,6 @@ void fs_release(struct fs_client *client)
 	if (--client->holders)
 		return;
 	client->stream->hook = NULL;
-	lose_fills(client);
 	stream_close(client->stream);
 	for (uint32_t i = 0; i < client->table_len; i++)
 		free(client->table[i]);

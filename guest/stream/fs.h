@@ -27,7 +27,6 @@ struct fs_call {
 	unsigned char *bytes; /* of FS_READ, FS_LIST and FS_READ_FILE: where the bytes go */
 	size_t room;          /* bytes there; more than that is a broken answer */
 	size_t len;           /* bytes that came */
-	struct stream *into;  /* of FS_READ_INTO: whose room is filled */
 	unsigned answers;     /* so far */
 	bool done;
 	int error;
@@ -35,7 +34,7 @@ struct fs_call {
 };
 
 /* 0 or the errno of the answer, of the stream, or -ETIMEDOUT: then the answer is discarded when it
- * comes. call->into is 'filling' until the answer has come, be it waited for or not. */
+ * comes. */
 int fs_perform(struct fs_client *client, struct fs_call *call, deadline until);
 
 /* Closes a handle without waiting, now or as soon as there is room for the request. */

@@ -124,7 +124,7 @@ struct stream *stream_by_context(const void *context)
 
 void stream_detach(struct stream *stream)
 {
-	if (stream->waiters.first)
+	if (stream->waiters.first || stream->filling)
 		guest_panic("a stream was closed while a fiber waited for it");
 	stream_finish(stream);
 	ring_stop(&stream->pipe.in);
@@ -174,32 +174,6 @@ void stream_slot_pending(uint32_t slot)
 	if (stream->hook)
 		stream->hook(stream, stream->hook_context);
 	wait_list_wake(&stream->waiters);
-}
-
-static struct stream *stream_by_id(uint64_t id)
-{
-	struct stream *stream = stream_by_slot(control_stream_slot(id));
-
-	return stream && stream->id == id ? stream : NULL;
-}
-
-void stream_filled(uint64_t id)
-{
-	struct stream *stream = stream_by_id(id);
-
-	if (!stream)
-		return;
-	stream->filling = false;
-	wait_list_wake(&stream->waiters);
-}
-
-void stream_fill_lost(uint64_t id)
-{
-	struct stream *stream = stream_by_id(id);
-
-	if (stream)
-		stream_fail(stream, EIO);
-	stream_filled(id);
 }
 
 /* ---- bytes. The pattern of every wait: look, announce at the ring, look again, suspend, look. */

@@ -39,11 +39,6 @@ struct stream *stream_by_slot(uint32_t slot);
 /* One whose hook_context this is, or NULL. Looks at every slot. */
 struct stream *stream_by_context(const void *context);
 
-/* The monitor is done with the room of the stream with this id, if there is one still. */
-void stream_filled(uint64_t id);
-/* It will never be known when it is: the stream is failed with EIO, so that nothing follows. */
-void stream_fill_lost(uint64_t id);
-
 /* Ends both directions, forgets the slot and frees the struct. Whoever made the stream tells the
  * monitor. */
 void stream_detach(struct stream *stream);

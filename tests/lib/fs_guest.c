@@ -1,6 +1,7 @@
 #include "tests/lib/fs_guest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,14 @@ struct guest_end fs_guest;
 
 static char directory[128];
 static unsigned char body[FRAME_LEN_MAX];
+
+static void add_listen(void)
+{
+	char error[200];
+
+	expect_equal(grants_add_listen(&fs_guest.config.grants, "127.0.0.1:0", error, sizeof(error)),
+		0);
+}
 
 static void add_mount(const char *guest_path)
 {
@@ -36,6 +45,7 @@ void fs_guest_setup(void)
 	fs_guest.config.poll_ns = 20000;
 	add_mount("/ro");
 	add_mount("/rw:rw");
+	add_listen();
 	guest_end_start(&fs_guest);
 }
 
@@ -51,6 +61,15 @@ const char *fs_guest_host_path(const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	return path;
+}
+
+void fs_guest_make_cold(const char *name)
+{
+	int fd = open(fs_guest_host_path(name), O_RDONLY);
+
+	fdatasync(fd);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
 }
 
 struct wire_bytes fs_guest_bytes(const char *text)

@@ -19,11 +19,14 @@ struct fs_reply {
 
 extern struct guest_end fs_guest;
 
-/* Fixture: the I/O thread, with the mount at /rw and, read-only, at /ro. */
+/* Fixture: the I/O thread, with the mount at /rw and, read-only, at /ro; may listen on 127.0.0.1. */
 void fs_guest_setup(void);
 void fs_guest_teardown(void);
 /* A path in the mounted directory; valid until the next call. */
 const char *fs_guest_host_path(const char *name);
+
+/* Throws the file out of memory, where it can be: reading takes a while then. */
+void fs_guest_make_cold(const char *name);
 
 /* A stream opened on a mount. */
 struct guest_stream fs_guest_open(

@@ -1,7 +1,6 @@
 /* Streams of protocol 0 under load, under attack and at their end. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -224,16 +223,6 @@ START_TEST(what_breaks_a_stream_breaks_one)
 }
 END_TEST
 
-/* Throws the file out of memory, where it can be: reading takes a while then. */
-static void make_cold(const char *name)
-{
-	int fd = open(fs_guest_host_path(name), O_RDONLY);
-
-	fdatasync(fd);
-	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	close(fd);
-}
-
 /* The guest lies about its positions, at random moments of a file's way to it. */
 START_TEST(lies_in_mid_file)
 {
@@ -243,7 +232,7 @@ START_TEST(lies_in_mid_file)
 	file_write_pattern(fs_guest_host_path("large"), 9, LARGE);
 	for (unsigned i = 0; i < TRIES * 3; i++) {
 		struct guest_stream stream = fs_guest_open("/rw", 65536, 65536, NULL);
-		make_cold("large");
+		fs_guest_make_cold("large");
 		fs_guest_send(&stream, FS_READ_FILE, &read);
 		for (unsigned frames = 0; frames < i % 3; frames++)
 			fs_guest_receive(&stream);
