@@ -78,7 +78,7 @@ struct worker_pool *loop_workers(struct loop *loop);
 struct worker_pool *loop_resolvers(struct loop *loop);
 struct stream_table *loop_streams(struct loop *loop);
 struct arena *loop_arena(struct loop *loop);
-#define LOOP_SCRATCH (128u << 10)
+#define LOOP_SCRATCH (256u << 10)
 /* LOOP_SCRATCH bytes for whoever runs, until it returns: they stay in the cache. */
 unsigned char *loop_scratch(struct loop *loop);
 /* The guest has something new in this pipe slot: wakes it at the end of the turn. */

@@ -7,7 +7,7 @@
 #include "guest/stream/stream.h"
 #include "guest/stream/wait.h"
 
-#define INTO_MOST (128u << 10) /* bytes at a time */
+#define INTO_MOST (256u << 10) /* bytes at a time */
 
 static size_t smaller(size_t a, size_t b)
 {

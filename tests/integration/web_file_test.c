@@ -15,7 +15,7 @@
 
 #define KEY   5
 #define LARGE (5000001u) /* bytes */
-#define PIECE (128u << 10) /* of the library; only the choice of ranges depends on it */
+#define PIECE (256u << 10) /* of the library; only the choice of ranges depends on it */
 
 static char *path; /* of the large file on the host */
 
