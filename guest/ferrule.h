@@ -153,9 +153,8 @@ long file_write(struct file *file, const void *bytes, size_t len, uint64_t offse
  * As sendfile(2): the monitor puts bytes of the file into the stream, and they do not pass through the
  * guest's CPU. In front of them go the first `lead` bytes of the room that the last stream_reserve gave,
  * which the caller has written and not committed (0: none). Waits for room. The number of bytes of
- * the file: fewer than len at its end, or when an error or the deadline stopped it on the way; the
- * lead is committed with the first of them. Or an errno, and nothing was committed: of the file, as for
- * file_read, or of the stream, as for stream_write.
+ * the file: fewer than len at its end (the lead is committed even if there are none), or when an error or
+ * the deadline stopped it on the way. Or an errno, of the file or of the stream, and nothing was committed.
  *
  * While this waits nothing can be reserved in the stream: others wait. Should the monitor not answer
  * before the deadline, or ever, the stream is failed with ETIMEDOUT or EIO: it may have sent some.

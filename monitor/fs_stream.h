@@ -8,9 +8,9 @@
  * freed. Requests pass each other in all of these.
  *
  * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
- * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open. File data is never in the monitor's own
- * memory: it is read into and written from the rings. A guest that reads no replies stops its own
- * stream.
+ * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open. File data is
+ * read into and written from the rings; what FS_READ_INTO sends at once passes through
+ * loop_scratch. A guest that reads no replies stops its own stream.
  *
  * One operation at most owns a span of each ring: 'reading' the outgoing one,
  * 'writing' the incoming one, whose frame stays at the ring's head until the
@@ -121,7 +121,7 @@ struct fs_request {
 	size_t file_chunk;  /* bytes asked of the read under way */
 	size_t file_lead;   /* bytes of the span before the frame header */
 
-	size_t written; /* FS_WRITE: bytes so far */
+	size_t written;        /* FS_WRITE: bytes so far */
 	struct stream *target; /* FS_READ_INTO: pinned while an operation reads into its ring */
 	struct io_op op;
 	struct worker_job job;

@@ -46,8 +46,8 @@ struct protocol_ops {
 	 * commit be sent now, because nothing that it has committed is still to be sent?
 	 */
 	bool (*may_send_ahead)(struct stream *stream);
-	/* Sends of them what can be sent at once. The number: so many of the bytes that are committed
-	 * next are not sent again. After may_send_ahead; the stream may be gone afterwards. */
+	/* Right after that: sends of them what can be sent at once. The number: so many of the bytes
+	 * that are committed next are not sent again. */
 	size_t (*send_ahead)(struct stream *stream, const struct iovec *spans, unsigned count);
 };
 

@@ -70,8 +70,8 @@ struct tcp_relay {
 	bool recv_done;
 	bool discard;   /* the guest reads no more */
 	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
-	size_t sent_ahead; /* bytes that the guest has still to commit */
-	uint64_t sent;  /* bytes */
+	size_t sent_ahead;  /* bytes that the guest has still to commit */
+	uint64_t sent;      /* bytes */
 	uint64_t sent_then; /* when the timer was started */
 };
 

@@ -10,7 +10,8 @@
  */
 #define SMALL_FILE 16384u
 
-#define BODY_STEP (256u << 10) /* bytes of a body; for a part of them a client has WEB_TIMEOUT_MS */
+#define BODY_STEP (256u << 10) /* bytes of a body; for a part of them a client has WEB_TIMEOUT_MS  \
+				*/
 
 #define GUESSES 256u /* a power of two */
 
@@ -141,9 +142,9 @@ static void decide(const struct exchange *exchange, const char *path, struct ans
 }
 
 /*
- * The head leaves with the first bytes of the body, so a file that cannot be read is still answered by an
- * error. Behind it the length is promised: when the file turns out to be shorter, or cannot be read
- * any more, the connection is reset, so that nobody takes the part for the whole.
+ * The head leaves with the first bytes of the body, so a file that cannot be read is still answered
+ * by an error. Then the length is promised: when the file turns out to be shorter, or cannot be
+ * read any more, the connection is reset, so that nobody takes the part for the whole.
  */
 static int send_whole(struct exchange *exchange, struct answer *answer, struct file *file)
 {

@@ -14,7 +14,7 @@
 #include "tests/lib/scratch.h"
 
 #define KEY   5
-#define LARGE (5000001u) /* bytes */
+#define LARGE (5000001u)   /* bytes */
 #define PIECE (256u << 10) /* of the library; only the choice of ranges depends on it */
 
 static char *path; /* of the large file on the host */
@@ -42,7 +42,8 @@ static void make_cold(void)
 static void send_get(int fd, const char *fields)
 {
 	char request[256];
-	int len = snprintf(request, sizeof(request), "GET /file HTTP/1.1\r\nHost: x\r\n%s\r\n", fields);
+	int len = snprintf(
+		request, sizeof(request), "GET /file HTTP/1.1\r\nHost: x\r\n%s\r\n", fields);
 
 	client_send(fd, request, (size_t)len);
 }
@@ -70,8 +71,8 @@ static void get_part(int fd, uint64_t offset, uint64_t len)
 
 START_TEST(parts_at_every_border)
 {
-	static const uint64_t lengths[] = {1, 4096, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE,
-		3 * PIECE + 5, LARGE};
+	static const uint64_t lengths[] = {
+		1, 4096, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 3 * PIECE + 5, LARGE};
 	static const uint64_t offsets[] = {0, 1, PIECE - 1, PIECE, 4000000, LARGE - 1};
 	struct web web;
 

@@ -21,8 +21,8 @@ static void add_listen(void)
 {
 	char error[200];
 
-	expect_equal(grants_add_listen(&fs_guest.config.grants, "127.0.0.1:0", error, sizeof(error)),
-		0);
+	expect_equal(
+		grants_add_listen(&fs_guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
 }
 
 static void add_mount(const char *guest_path)

@@ -19,7 +19,8 @@ struct fs_reply {
 
 extern struct guest_end fs_guest;
 
-/* Fixture: the I/O thread, with the mount at /rw and, read-only, at /ro; may listen on 127.0.0.1. */
+/* Fixture: the I/O thread, with the mount at /rw and, read-only, at /ro; may listen on 127.0.0.1.
+ */
 void fs_guest_setup(void);
 void fs_guest_teardown(void);
 /* A path in the mounted directory; valid until the next call. */

@@ -13,11 +13,11 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 
-#define KEY      9
-#define LARGE    (4u << 20)
-#define CAPACITY 65536u
-#define MOST     (256u << 10) /* bytes that the monitor reads for one request */
-#define TRIES    60
+#define KEY          9
+#define LARGE        (4u << 20)
+#define CAPACITY     65536u
+#define MOST         (256u << 10) /* bytes that the monitor reads for one request */
+#define TRIES        60
 #define SMALL_BUFFER 32768 /* bytes; less than a piece, so that a part of it is sent at once */
 
 static struct guest_stream fs;
@@ -307,7 +307,8 @@ END_TEST
 
 /* ---- connections */
 
-/* Opened for a client, whose socket is returned. The client takes 'most' bytes in advance, 0: many. */
+/* Opened for a client, whose socket is returned. The client takes 'most' bytes in advance, 0: many.
+ */
 static int connect_client(struct guest_stream *target, int most)
 {
 	static const struct tcp_endpoint local = {.family = TCP_IPV4, .addr = {127, 0, 0, 1}};

@@ -38,7 +38,8 @@ static long read_into(struct stream *stream, size_t lead, struct file *file, uin
 	wait_list_wake(&stream->waiters);
 	if (!error && answer.length > request.length)
 		error = -EPROTO;
-	/* What was sent, and what may still be written here, is known by a good answer or a refusal. */
+	/* What was sent, and what may still be written here, is known by a good answer or a
+	 * refusal. */
 	if (error == -EPROTO || (error && !call.answers))
 		stream_fail(stream, error == -ETIMEDOUT ? ETIMEDOUT : EIO);
 	return error ? error : (long)answer.length;
