@@ -90,7 +90,7 @@ struct loop {
 	unsigned drain_ms;
 	struct loop_message stop;
 	struct loop_message guest_started;
-	_Alignas(64) unsigned char scratch[LOOP_SCRATCH];
+	unsigned char scratch[LOOP_SCRATCH];
 };
 
 static uint64_t now_ns(void)
