@@ -14,6 +14,8 @@
 
 #include "monitor/arena.h"
 
+struct engine;
+
 /* What to run; pointers stay valid until the engine is destroyed. */
 struct engine_config {
 	const char *image_path;
@@ -39,6 +41,9 @@ struct engine_config {
 	 * there is nothing to wait for.
 	 */
 	int (*prepared)(void *context, char *ret_error, size_t error_len);
+	/* Called once, from any thread, just before the guest runs: map_ring may be called from then on. After
+	 * it start may still fail. NULL: nobody wants to know. */
+	void (*starts)(void *context, struct engine *engine);
 	/* Called once, from any thread, when the guest has ended; the monitor's own exit status. */
 	void (*ended)(void *context, int status);
 	void *context;
@@ -49,8 +54,6 @@ struct engine_stats {
 	uint64_t console_exits;
 	uint64_t other_exits;
 };
-
-struct engine;
 
 struct engine_ops {
 	const char *name; /* "kvm", "process" */

@@ -315,6 +315,8 @@ static int process_start(const struct engine_config *config, struct engine **ret
 	engine->config = config;
 	engine->pidfd = -1;
 	engine->boot_fd = make_boot_file(config);
+	if (config->starts)
+		config->starts(config->context, engine);
 	error = engine->boot_fd < 0 ? engine->boot_fd : run_program(engine);
 	if (error) {
 		process_destroy(engine);

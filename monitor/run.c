@@ -274,6 +274,14 @@ static int wait_for_loop(void *context, char *ret_error, size_t error_len)
 					   : cannot_start_loop(run, -error);
 }
 
+/* From whichever thread starts it. */
+static void guest_starts(void *context, struct engine *engine)
+{
+	struct run *run = context;
+
+	loop_guest_started(run->loop, run->choice.ops, engine);
+}
+
 /* From whichever thread saw it. */
 static void guest_ended(void *context, int status)
 {
@@ -316,6 +324,7 @@ static int start_guest(struct run *run)
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
 		.prepared = wait_for_loop,
+		.starts = guest_starts,
 		.ended = guest_ended,
 		.context = run,
 	};
@@ -327,7 +336,6 @@ static int start_guest(struct run *run)
 	if (error)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
-	loop_guest_started(run->loop, run->choice.ops, run->engine);
 	return 0;
 }
 

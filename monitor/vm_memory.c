@@ -1,6 +1,6 @@
 /*
  * The guest's memory. Guest physical: RAM, then the page tables, then (2 MiB
- * aligned) the pipe arena; sparse memfds, so only what is touched exists.
+ * aligned) the pipe arena, which is a memfd; only what is touched exists.
  * Guest virtual, each part with something unmapped around it:
  *
  *   0x100000     the kernel's segments, CPL 0 only
@@ -72,16 +72,10 @@ static uint64_t take(struct vm_memory *memory, uint64_t len)
 	return offset;
 }
 
-static int make_ram(struct vm_memory *memory, const struct plan *plan, uint64_t len)
+static int map_ram(struct vm_memory *memory)
 {
-	memory->memory_len = round_up(len, PAGE_SIZE_4K);
-	memory->ram_len = memory->memory_len + round_up(plan->tables_len, PAGE_SIZE_4K);
-	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
-	memory->ram_fd = memfd_create("ferrule-ram", MFD_CLOEXEC);
-	if (memory->ram_fd < 0 || ftruncate(memory->ram_fd, (off_t)memory->ram_len) < 0)
-		return -errno;
 	memory->ram = mmap(NULL, memory->ram_len, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE, memory->ram_fd, 0);
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory->ram == MAP_FAILED) {
 		memory->ram = NULL;
 		return -errno;
@@ -207,10 +201,8 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 {
 	uint64_t va = VM_HEAP_VA;
 	uint64_t heap_va;
-	int error = make_ram(memory, plan, config->memory);
+	int error = load_image(memory, config->image_fd, image);
 
-	if (!error)
-		error = load_image(memory, config->image_fd, image);
 	if (!error)
 		error = map_boot_pages(memory, plan, &memory->boot_va);
 	if (error)
@@ -229,10 +221,18 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 	return error;
 }
 
-int vm_memory_create(struct vm_memory *memory, const struct engine_config *config,
+static int cannot_make(
+	const struct engine_config *config, int error, char *ret_error, size_t error_len)
+{
+	return log_sentence(ret_error, error_len, -error,
+		"cannot set up %llu MiB of guest memory: %s; try less --memory",
+		(unsigned long long)(config->memory >> 20), strerror(-error));
+}
+
+int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *config,
 	const struct elf_image *image, char *ret_error, size_t error_len)
 {
-	*memory = (struct vm_memory){.ram_fd = -1};
+	*memory = (struct vm_memory){0};
 	if (config->memory > MEMORY_MAX)
 		return log_sentence(ret_error, error_len, EINVAL,
 			"a guest can have at most %llu GiB of memory; give less --memory",
@@ -243,23 +243,27 @@ int vm_memory_create(struct vm_memory *memory, const struct engine_config *confi
 			"the guest needs at least %llu MiB of memory; give --memory %lluM",
 			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20,
 			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20);
+	memory->memory_len = round_up(config->memory, PAGE_SIZE_4K);
+	memory->ram_len = memory->memory_len + round_up(plan.tables_len, PAGE_SIZE_4K);
+	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
+	int error = map_ram(memory);
+	return error ? cannot_make(config, error, ret_error, error_len) : 0;
+}
+
+int vm_memory_fill(struct vm_memory *memory, const struct engine_config *config,
+	const struct elf_image *image, char *ret_error, size_t error_len)
+{
+	struct plan plan = make_plan(config, image);
 	int error = build(memory, config, image, &plan);
-	if (error) {
-		vm_memory_destroy(memory);
-		return log_sentence(ret_error, error_len, -error,
-			"cannot set up %llu MiB of guest memory: %s; try less --memory",
-			(unsigned long long)(config->memory >> 20), strerror(-error));
-	}
-	return 0;
+
+	return error ? cannot_make(config, error, ret_error, error_len) : 0;
 }
 
 void vm_memory_destroy(struct vm_memory *memory)
 {
 	if (memory->ram)
 		munmap(memory->ram, memory->ram_len);
-	if (memory->ram_fd >= 0)
-		close(memory->ram_fd);
-	*memory = (struct vm_memory){.ram_fd = -1};
+	*memory = (struct vm_memory){0};
 }
 
 /*

@@ -173,10 +173,7 @@ static int run(struct engine *engine)
 	return status;
 }
 
-void *vm_run(void *argument)
+void vm_run(struct engine *engine)
 {
-	struct engine *engine = argument;
-
 	engine->config->ended(engine->config->context, run(engine));
-	return NULL;
 }
