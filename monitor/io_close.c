@@ -28,6 +28,7 @@ static void *thread_main(void *argument)
 	int *files;
 	size_t count;
 
+	pthread_setname_np(pthread_self(), "ferrule-close");
 	do {
 		count = take(argument, &files);
 		for (size_t i = 0; i < count; i++)

@@ -52,7 +52,8 @@ static struct {
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t work;  /* 'used' is no longer 0, or 'stopping' was set */
 	pthread_cond_t ended; /* 'running' is no longer set */
-	bool running;         /* the log thread; without it lines are written at once */
+	bool holding;         /* lines are queued; else they are written at once */
+	bool running;         /* the log thread */
 	bool stopping;        /* it is to end once nothing waits */
 	unsigned filling;     /* which half of 'bytes'; the log thread has the other to itself */
 	size_t used;          /* of that half */
@@ -79,6 +80,7 @@ static void write_lines(const char *lines, size_t len)
 static void *thread_main(void *argument)
 {
 	(void)argument;
+	pthread_setname_np(pthread_self(), "ferrule-log");
 	pthread_mutex_lock(&queue.lock);
 	for (;;) {
 		while (queue.used == 0 && !queue.stopping)
@@ -93,10 +95,18 @@ static void *thread_main(void *argument)
 		write_lines(lines, len);
 		pthread_mutex_lock(&queue.lock);
 	}
-	queue.running = false;
+	queue.holding = queue.running = false;
 	pthread_cond_signal(&queue.ended);
 	pthread_mutex_unlock(&queue.lock);
 	return NULL;
+}
+
+void log_hold(void)
+{
+	pthread_mutex_lock(&queue.lock);
+	queue.holding = true;
+	queue.stopping = false;
+	pthread_mutex_unlock(&queue.lock);
 }
 
 int log_start(void)
@@ -105,9 +115,8 @@ int log_start(void)
 	sigset_t all, before;
 	pthread_t thread;
 
-	assert(!queue.running);
-	queue.running = true;
-	queue.stopping = false;
+	assert(queue.holding && !queue.running);
+	queue.running = true; /* nobody else looks at it before the thread runs */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int error = pthread_create(&thread, NULL, thread_main, NULL);
@@ -117,6 +126,14 @@ int log_start(void)
 	else
 		pthread_detach(thread); /* nobody could join it while it is stuck */
 	return -error;
+}
+
+/* Of a log whose thread was never started, under the lock. */
+static void write_held(void)
+{
+	write_lines(queue.bytes[queue.filling], queue.used);
+	queue.used = 0;
+	queue.holding = false;
 }
 
 void log_stop(void)
@@ -131,6 +148,8 @@ void log_stop(void)
 	pthread_mutex_lock(&queue.lock);
 	bool first = !queue.stopping;
 	queue.stopping = true;
+	if (queue.holding && !queue.running)
+		write_held();
 	pthread_cond_signal(&queue.work);
 	while (first && queue.running && !error)
 		error = pthread_cond_clockwait(&queue.ended, &queue.lock, CLOCK_MONOTONIC, &until);
@@ -141,7 +160,7 @@ void log_stop(void)
 static bool put_line(const char *line, size_t len)
 {
 	pthread_mutex_lock(&queue.lock);
-	bool queued = queue.running, room = len <= QUEUE_LEN - queue.used;
+	bool queued = queue.holding, room = len <= QUEUE_LEN - queue.used;
 	if (queued && room) {
 		memcpy(queue.bytes[queue.filling] + queue.used, line, len);
 		queue.used += len;

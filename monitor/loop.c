@@ -37,6 +37,9 @@
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 
+/* A guest that starts has a few questions one after the other, each of which would wake a sleeper. */
+#define LOOP_START_POLL_NS 2000000u
+
 /* An eventfd that io reads for as long as the loop lives. */
 struct wake_fd {
 	struct io_op op;
@@ -60,6 +63,7 @@ struct loop {
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
+	uint64_t start_poll_end; /* until then each wait is polled for; 0: the guest has not started */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -197,23 +201,33 @@ static bool something_came(struct loop *loop)
 
 /* True when work came before the time was over. Whoever else wants this CPU has it meanwhile:
  * in a busy machine that is as a rule the client whose next request is waited for. */
-static bool spin(struct loop *loop)
+static bool poll_until(struct loop *loop, uint64_t end)
 {
-	uint64_t limit = spin_ns(&loop->spin);
-	if (limit == 0)
-		return false;
-	uint64_t end = now_ns() + limit;
 	do {
 		for (unsigned i = 0; i < LOOP_SPINS_A_LOOK; i++) {
-			if (something_came(loop)) {
-				stats.polls_won++;
-				spin_won(&loop->spin);
+			if (something_came(loop))
 				return true;
-			}
 			__builtin_ia32_pause();
 		}
 		sched_yield();
 	} while (now_ns() < end);
+	return false;
+}
+
+static bool spin(struct loop *loop)
+{
+	uint64_t limit = loop->engine_ops == NULL ? 0 : spin_ns(&loop->spin);
+	if (limit == 0)
+		return false;
+	uint64_t now = now_ns();
+	/* What is lost there says nothing of what follows. */
+	if (now < loop->start_poll_end && poll_until(loop, loop->start_poll_end))
+		return true;
+	if (poll_until(loop, now + limit)) {
+		stats.polls_won++;
+		spin_won(&loop->spin);
+		return true;
+	}
 	stats.polls_lost++;
 	spin_lost(&loop->spin);
 	return false;
@@ -290,6 +304,8 @@ static void stop_advance(struct loop *loop)
 static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
+	if (loop->spin.limit_ns != 0)
+		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
 	stream_table_start(loop->streams);
 }
 
@@ -347,6 +363,7 @@ static void thread_end(struct loop *loop)
 static void *thread_main(void *argument)
 {
 	struct loop *loop = argument;
+	pthread_setname_np(pthread_self(), "ferrule-io");
 	int result = thread_begin(loop);
 	thread_report(loop, result);
 	if (result < 0) {

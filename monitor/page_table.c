@@ -80,6 +80,8 @@ static int walk(struct page_table *table, uint64_t va, unsigned int to_level, ui
 
 			if (!next)
 				return -ENOMEM;
+			/* Anonymous memory that is read first is faulted in twice. */
+			*(volatile uint64_t *)table_at(table, next) = 0;
 			*entry = next | ENTRY_LINK;
 		}
 		at = *entry & ENTRY_ADDRESS;

@@ -204,10 +204,8 @@ static int make_events(struct run *run)
 
 static int prepare(struct run *run)
 {
-	int error = grants_probe_listen(&run->config->grants, run->ret_error, run->error_len);
+	int error = choice_make(run->config, &run->choice, run->ret_error, run->error_len);
 
-	if (!error)
-		error = choice_make(run->config, &run->choice, run->ret_error, run->error_len);
 	if (!error)
 		error = make_mounts(run);
 	if (!error)
@@ -216,21 +214,10 @@ static int prepare(struct run *run)
 		error = make_memory(run);
 	if (!error)
 		error = make_doorbells(run);
-	if (!error)
-		error = make_events(run);
 	return error;
 }
 
 /* ---- running */
-
-static int start_log(struct run *run)
-{
-	int error = log_start();
-
-	return error ? cannot(run, -error, "start the log thread",
-			       "raise the limit on processes (ulimit -u)")
-		     : 0;
-}
 
 static int cannot_use_uring(struct run *run, int error)
 {
@@ -260,18 +247,27 @@ static int start_loop(struct run *run)
 	return error ? cannot_start_loop(run, -error) : 0;
 }
 
-/* The I/O thread makes its part while the engine makes the guest's. */
-static int wait_for_loop(void *context, char *ret_error, size_t error_len)
+static int wait_for_loop(struct run *run)
 {
-	struct run *run = context;
 	int error = loop_wait_started(run->loop);
 
-	assert(ret_error == run->ret_error && error_len == run->error_len);
 	if (!error)
 		return 0;
 	run->loop = NULL;
 	return run->config->io == IO_URING ? cannot_use_uring(run, -error)
 					   : cannot_start_loop(run, -error);
+}
+
+/* While the I/O thread makes its part and the engine the guest's. */
+static int prepare_beside(void *context, char *ret_error, size_t error_len)
+{
+	struct run *run = context;
+	int error = grants_probe_listen(&run->config->grants, ret_error, error_len);
+
+	assert(ret_error == run->ret_error && error_len == run->error_len);
+	if (!error)
+		error = make_events(run);
+	return error ? error : wait_for_loop(run);
 }
 
 /* From whichever thread starts it. */
@@ -323,7 +319,7 @@ static int start_guest(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
-		.prepared = wait_for_loop,
+		.prepared = prepare_beside,
 		.starts = guest_starts,
 		.ended = guest_ended,
 		.context = run,
@@ -337,6 +333,27 @@ static int start_guest(struct run *run)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
 	return 0;
+}
+
+static void end_guest(struct run *run)
+{
+	run->choice.ops->destroy(run->engine);
+	run->engine = NULL;
+}
+
+/* Beside the guest, which runs already. */
+static int start_log(struct run *run)
+{
+	int error = log_start();
+
+	if (!error)
+		return 0;
+	run->choice.ops->halt(run->engine);
+	loop_stop(run->loop, 0);
+	run->loop = NULL;
+	end_guest(run);
+	return cannot(
+		run, -error, "start the log thread", "raise the limit on processes (ulimit -u)");
 }
 
 /* ---- taking apart */
@@ -382,8 +399,7 @@ static int stop(struct run *run)
 	bool quiet = loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
 	run->loop = NULL;
 	copy_engine_stats(run);
-	run->choice.ops->destroy(run->engine);
-	run->engine = NULL;
+	end_guest(run);
 	log_stop();
 	int status = run->signal != 0
 			     ? SIGNAL_STATUS + run->signal
@@ -434,12 +450,13 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	int error = raise_descriptor_limit(&run);
 	if (!error)
 		error = prepare(&run);
-	if (!error)
-		error = start_log(&run);
+	log_hold();
 	if (!error)
 		error = start_loop(&run);
 	if (!error)
 		error = start_guest(&run);
+	if (!error)
+		error = start_log(&run);
 	if (!error)
 		event_base_dispatch(run.base);
 	free_events(&run);

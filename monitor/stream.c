@@ -19,6 +19,7 @@ struct stream_table {
 	uint32_t *generation;  /* [slots] of the last stream there */
 	uint32_t *free_slot;   /* a stack: last in, first out, so that warm pipes come first */
 	uint32_t free_count;
+	uint32_t unused; /* from here on no slot was ever taken */
 	uint32_t slots;
 	unsigned held;
 };
@@ -73,8 +74,7 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 		stream_table_destroy(table);
 		return -ENOMEM;
 	}
-	for (uint32_t slot = table->slots - 1; slot > 0; slot--)
-		table->free_slot[table->free_count++] = slot;
+	table->unused = 1;
 	int result = control_attach(table);
 	if (result < 0) {
 		stream_table_destroy(table);
@@ -127,12 +127,17 @@ static int take_ring(struct stream_table *table, uint64_t capacity, struct arena
 	return result;
 }
 
+static uint32_t take_slot(struct stream_table *table)
+{
+	return table->free_count != 0 ? table->free_slot[--table->free_count] : table->unused++;
+}
+
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
 	struct stream **ret_stream)
 {
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
-	if (table->free_count == 0)
+	if (table->free_count == 0 && table->unused == table->slots)
 		return -ENFILE;
 	const struct arena *arena = loop_arena(table->loop);
 	struct arena_ring ring[2];
@@ -146,7 +151,7 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 		arena_give_ring(loop_arena(table->loop), &ring[PIPE_GUEST]);
 		return result;
 	}
-	uint32_t slot = table->free_slot[--table->free_count];
+	uint32_t slot = take_slot(table);
 	if (++table->generation[slot] == 0)
 		table->generation[slot] = 1;
 	struct stream *stream = &table->stream[slot];
@@ -226,7 +231,7 @@ void stream_guest_close(struct stream *stream)
 
 void stream_table_close_all(struct stream_table *table)
 {
-	for (uint32_t slot = 1; slot < table->slots; slot++)
+	for (uint32_t slot = 1; slot < table->unused; slot++)
 		if (table->stream[slot].state != STREAM_FREE)
 			stream_guest_close(&table->stream[slot]);
 }

@@ -101,6 +101,7 @@ static void *thread_main(void *argument)
 {
 	struct engine *engine = argument;
 	const struct engine_config *config = engine->config;
+	pthread_setname_np(pthread_self(), "ferrule-vcpu");
 	int error = vm_machine_make(engine, engine->sentence, sizeof(engine->sentence));
 
 	if (await_start(engine, VM_START_MAKING) == VM_START_ABANDONED)

@@ -46,6 +46,7 @@ static void *thread_main(void *argument)
 	struct worker_pool *pool = argument;
 	struct worker_job *job;
 
+	pthread_setname_np(pthread_self(), "ferrule-worker");
 	while ((job = take_job(pool)) != NULL) {
 		job->work(job);
 		/* The job is the I/O thread's from here on. */
@@ -62,8 +63,7 @@ static void job_returned(struct loop_message *message)
 	job->done(job);
 }
 
-/* 0 or a negative errno. */
-static int start_thread(struct worker_pool *pool)
+static void start_thread(struct worker_pool *pool)
 {
 	/* Signals are the main thread's. */
 	sigset_t all, before;
@@ -74,7 +74,13 @@ static int start_thread(struct worker_pool *pool)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (result == 0)
 		pool->threads++;
-	return result;
+}
+
+/* Not even one could be started: that the I/O thread stands still meanwhile is better than no answer. */
+static void work_here(struct worker_pool *pool, struct worker_job *job)
+{
+	job->work(job);
+	pool->post(pool->target, &job->message);
 }
 
 int worker_pool_create(
@@ -90,11 +96,6 @@ int worker_pool_create(
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	int result = start_thread(pool);
-	if (result < 0) {
-		worker_pool_destroy(pool);
-		return result;
-	}
 	*ret_pool = pool;
 	return 0;
 }
@@ -120,14 +121,18 @@ void worker_submit(struct worker_pool *pool, struct worker_job *job)
 	job->pool = pool;
 	job->message.run = job_returned;
 	job->next = NULL;
+	/* The threads come with the need. Where no other can be started the first does all the work. */
+	if (pool->in_flight > pool->threads && pool->threads < pool->threads_most)
+		start_thread(pool);
+	if (pool->threads == 0) {
+		work_here(pool, job);
+		return;
+	}
 	pthread_mutex_lock(&pool->lock);
 	*pool->last = job;
 	pool->last = &job->next;
 	pthread_cond_signal(&pool->work);
 	pthread_mutex_unlock(&pool->lock);
-	/* Where no other can be started the first does all the work. */
-	if (pool->in_flight > pool->threads && pool->threads < pool->threads_most)
-		start_thread(pool);
 }
 
 unsigned worker_in_flight(const struct worker_pool *pool)
