@@ -225,6 +225,7 @@ static int vm_start(const struct engine_config *config, struct engine **ret_engi
 		vm_destroy(engine);
 		return error;
 	}
+	vm_memory_map_rest(&engine->memory);
 	*ret_engine = engine;
 	return 0;
 }

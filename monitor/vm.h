@@ -35,6 +35,7 @@ struct kvm_run;
 #define VM_STACK_LEN    0x10000ull
 #define VM_STACK_GUARD  PAGE_SIZE_4K
 #define VM_STACK_STRIDE (VM_STACK_LEN + VM_STACK_GUARD)
+#define VM_STACKS_FIRST 30 /* mapped before the guest runs: what one table holds */
 #define VM_STACKS_MIN   16
 #define VM_STACKS_MAX   16384
 
@@ -48,6 +49,7 @@ struct vm_memory {
 	uint64_t used;       /* of memory_len, from the start */
 	uint64_t arena_gpa;
 	struct page_table table;
+	uint64_t stacks_gpa;      /* of the first, the others follow */
 	uint64_t *ring_entries;   /* page table entry of each 4 KiB of the ring window */
 	struct boot_info boot;    /* the addresses */
 	uint64_t boot_va;         /* of the boot info */
@@ -99,6 +101,8 @@ int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *conf
 /* Lays the guest's memory out, loads the image and builds the page tables. 0, or as above. */
 int vm_memory_fill(struct vm_memory *memory, const struct engine_config *config,
 	const struct elf_image *image, char *ret_error, size_t error_len);
+/* Maps the stacks that the guest does not start with, while it runs. The thread that filled the memory. */
+void vm_memory_map_rest(struct vm_memory *memory);
 void vm_memory_destroy(struct vm_memory *memory);
 /* engine_ops.map_ring */
 void vm_memory_map_ring(struct vm_memory *memory, uint64_t offset, uint64_t capacity);

@@ -11,6 +11,7 @@
  */
 #include "monitor/vm.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -148,23 +149,44 @@ static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uin
 		&memory->table, va, VM_DOORBELL_GPA, PAGE_SIZE_4K, PAGE_USER | PAGE_WRITE);
 }
 
-static int map_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
+static int map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
 {
-	const uint64_t len = VM_STACK_LEN;
+	int error = 0;
 
-	memory->boot.stacks = *va;
-	memory->boot.stack_stride = VM_STACK_STRIDE;
-	memory->boot.stack_guard = VM_STACK_GUARD;
-	memory->boot.stack_count = plan->stack_count;
-	for (uint64_t i = 0; i < plan->stack_count; i++) {
-		int error =
-			page_table_map(&memory->table, *va + i * VM_STACK_STRIDE + VM_STACK_GUARD,
-				VM_RAM_GPA + take(memory, len), len, PAGE_USER | PAGE_WRITE);
-		if (error)
-			return error;
-	}
-	*va = round_up(*va + plan->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
-	return 0;
+	for (uint64_t i = from; !error && i < to; i++)
+		error = page_table_map(&memory->table,
+			memory->boot.stacks + i * VM_STACK_STRIDE + VM_STACK_GUARD,
+			memory->stacks_gpa + i * VM_STACK_LEN, VM_STACK_LEN, PAGE_USER | PAGE_WRITE);
+	return error;
+}
+
+static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
+{
+	struct boot_info *boot = &memory->boot;
+
+	boot->stacks = *va;
+	boot->stack_stride = VM_STACK_STRIDE;
+	boot->stack_guard = VM_STACK_GUARD;
+	boot->stack_count = plan->stack_count;
+	boot->stacks_ready = VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
+	memory->stacks_gpa = VM_RAM_GPA + take(memory, boot->stack_count * VM_STACK_LEN);
+	*va = round_up(*va + boot->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
+	return map_stacks(memory, 0, boot->stacks_ready);
+}
+
+/*
+ * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries and tables only go from
+ * absent to present, which no TLB holds. All tables fit: the plan counted them.
+ */
+void vm_memory_map_rest(struct vm_memory *memory)
+{
+	struct boot_info *shown = (struct boot_info *)(void *)memory->boot_page;
+	int error = map_stacks(memory, memory->boot.stacks_ready, memory->boot.stack_count);
+
+	assert(!error);
+	(void)error;
+	/* Release, paired with the acquire in the guest's platform_stack: the entries. */
+	__atomic_store_n(&shown->stacks_ready, memory->boot.stack_count, __ATOMIC_RELEASE);
 }
 
 /* All the RAM that is left, from its next 2 MiB on. */
@@ -210,7 +232,7 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 	/* The heap comes first in virtual and last in physical memory: it takes what is left. */
 	heap_va = va;
 	va = round_up(va + memory->memory_len + PAGE_SIZE_4K, WINDOW_ALIGN);
-	error = map_stacks(memory, plan, &va);
+	error = place_stacks(memory, plan, &va);
 	if (!error)
 		error = map_heap(memory, &heap_va);
 	if (!error)

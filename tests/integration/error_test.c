@@ -120,7 +120,7 @@ START_TEST(other_version)
 	char *bytes = load_image(&len), *note = find_note(bytes, len);
 
 	memcpy(note, &(uint32_t){BOOT_ABI_VERSION + 1}, 4);
-	expect_refused_image(put_image("version", bytes, len), "ABI version 2", "build");
+	expect_refused_image(put_image("version", bytes, len), "ABI version 3", "build");
 	memcpy(note, &(uint32_t){0}, 4);
 	expect_refused_image(put_image("version0", bytes, len), "ABI version 0", "build");
 	free(bytes);
