@@ -61,12 +61,19 @@ static void put_arena(struct boot_info *info, const struct engine_config *config
 	}
 }
 
+static int64_t wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int boot_page_write(
 	unsigned char *page, const struct engine_config *config, const struct boot_info *addresses)
 {
 	struct boot_info info = *addresses;
 	uint32_t at = sizeof(info);
-	struct timespec now;
 
 	info.magic = BOOT_MAGIC;
 	info.abi_version = BOOT_ABI_VERSION;
@@ -82,8 +89,16 @@ int boot_page_write(
 	info.features = host_features();
 	if (getrandom(info.random, sizeof(info.random), 0) != sizeof(info.random))
 		return -errno;
-	clock_gettime(CLOCK_REALTIME, &now);
-	info.wall_start_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	info.wall_start_ns = wall_ns();
 	memcpy(page, &info, sizeof(info));
 	return 0;
+}
+
+void boot_page_set_clock(unsigned char *page, uint64_t tsc_hz, uint64_t tsc_now)
+{
+	struct boot_info *info = (struct boot_info *)(void *)page;
+
+	info->wall_start_ns = wall_ns();
+	info->tsc_hz = tsc_hz;
+	info->tsc_start = tsc_now;
 }

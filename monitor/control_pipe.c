@@ -16,7 +16,7 @@ struct control_pipe {
 #define CONTROL_REPLY_ROOM 128u /* bytes; no reply is longer */
 
 /* Frames of a turn that a new stream counts for: it takes 10-20 us, and sockets are to be served between. */
-#define CONTROL_NEW_STREAM_TURN 64u
+#define CONTROL_NEW_STREAM_TURN 128u
 
 static void reply(struct stream *stream, enum control_type type, const struct frame *request,
 	const void *body)

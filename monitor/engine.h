@@ -15,6 +15,7 @@
 #include "monitor/arena.h"
 
 struct engine;
+struct place;
 
 /* What to run; pointers stay valid until the engine is destroyed. */
 struct engine_config {
@@ -33,6 +34,7 @@ struct engine_config {
 	struct arena *arena;
 	struct arena_ring control_ring[2]; /* of the control pipe, slot 0, indexed by enum pipe_side: taken
 	                                    * from the arena by the caller, mapped by the engine at start */
+	const struct place *place;     /* for the engine's threads until the guest runs; NULL: anywhere */
 	int doorbell_fd;               /* eventfd: the guest wakes the monitor */
 	int interrupt_fd;              /* eventfd: the monitor wakes the guest */
 	/*

@@ -52,8 +52,7 @@ static struct {
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t work;  /* 'used' is no longer 0, or 'stopping' was set */
 	pthread_cond_t ended; /* 'running' is no longer set */
-	bool holding;         /* lines are queued; else they are written at once */
-	bool running;         /* the log thread */
+	bool running;         /* the log thread; without it lines are written at once */
 	bool stopping;        /* it is to end once nothing waits */
 	unsigned filling;     /* which half of 'bytes'; the log thread has the other to itself */
 	size_t used;          /* of that half */
@@ -95,18 +94,10 @@ static void *thread_main(void *argument)
 		write_lines(lines, len);
 		pthread_mutex_lock(&queue.lock);
 	}
-	queue.holding = queue.running = false;
+	queue.running = false;
 	pthread_cond_signal(&queue.ended);
 	pthread_mutex_unlock(&queue.lock);
 	return NULL;
-}
-
-void log_hold(void)
-{
-	pthread_mutex_lock(&queue.lock);
-	queue.holding = true;
-	queue.stopping = false;
-	pthread_mutex_unlock(&queue.lock);
 }
 
 int log_start(void)
@@ -115,8 +106,9 @@ int log_start(void)
 	sigset_t all, before;
 	pthread_t thread;
 
-	assert(queue.holding && !queue.running);
-	queue.running = true; /* nobody else looks at it before the thread runs */
+	assert(!queue.running);
+	queue.running = true;
+	queue.stopping = false;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int error = pthread_create(&thread, NULL, thread_main, NULL);
@@ -126,14 +118,6 @@ int log_start(void)
 	else
 		pthread_detach(thread); /* nobody could join it while it is stuck */
 	return -error;
-}
-
-/* Of a log whose thread was never started, under the lock. */
-static void write_held(void)
-{
-	write_lines(queue.bytes[queue.filling], queue.used);
-	queue.used = 0;
-	queue.holding = false;
 }
 
 void log_stop(void)
@@ -148,8 +132,6 @@ void log_stop(void)
 	pthread_mutex_lock(&queue.lock);
 	bool first = !queue.stopping;
 	queue.stopping = true;
-	if (queue.holding && !queue.running)
-		write_held();
 	pthread_cond_signal(&queue.work);
 	while (first && queue.running && !error)
 		error = pthread_cond_clockwait(&queue.ended, &queue.lock, CLOCK_MONOTONIC, &until);
@@ -160,7 +142,7 @@ void log_stop(void)
 static bool put_line(const char *line, size_t len)
 {
 	pthread_mutex_lock(&queue.lock);
-	bool queued = queue.holding, room = len <= QUEUE_LEN - queue.used;
+	bool queued = queue.running, room = len <= QUEUE_LEN - queue.used;
 	if (queued && room) {
 		memcpy(queue.bytes[queue.filling] + queue.used, line, len);
 		queue.used += len;

@@ -2,10 +2,10 @@
  * log: one line on stderr per event, "ferrule: level: text". A guest can cause log
  * lines, so what it can repeat goes through log_guest, which is rate limited.
  *
- * Once log_hold was called a line is left to a thread of the log's own, which log_start
- * starts: whoever reads stderr may be stuck, and that is no reason to stop serving the
- * guest. What does not fit into the queue is lost. Before log_hold, and behind log_stop, a
- * line is written at once.
+ * Once log_start was called a line is left to a thread of the log's own: whoever
+ * reads stderr may be stuck, and that is no reason to stop serving the guest. What
+ * does not fit into the queue is lost. Before log_start, and behind log_stop, a line is
+ * written at once.
  */
 #ifndef FERRULE_MONITOR_LOG_H
 #define FERRULE_MONITOR_LOG_H
@@ -20,9 +20,7 @@ extern enum log_level log_level; /* set once, before threads start */
 /* "error", "warning", "info", "debug"; false: no such level. */
 bool log_level_parse(const char *name, enum log_level *ret_level);
 
-/* From here on lines wait for the log's thread. */
-void log_hold(void);
-/* Starts that thread, once, after log_hold. 0 or a negative errno. */
+/* Starts the log's thread, once. 0 or a negative errno. */
 int log_start(void);
 /* Writes what is queued, unless the reader is stuck, and ends the thread. May be called again. */
 void log_stop(void);

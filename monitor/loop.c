@@ -27,6 +27,7 @@
 #include "monitor/io.h"
 #include "monitor/log.h"
 #include "monitor/monitor.h"
+#include "monitor/place.h"
 #include "monitor/stats.h"
 #include "monitor/stream.h"
 #include "monitor/worker.h"
@@ -37,7 +38,8 @@
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 
-/* A guest that starts has a few questions one after the other, each of which would wake a sleeper. */
+/* A guest that starts has a few questions one after the other, each of which would wake a sleeper:
+ * so long each is polled for, and as long before it for its start. */
 #define LOOP_START_POLL_NS 2000000u
 
 /* An eventfd that io reads for as long as the loop lives. */
@@ -63,7 +65,7 @@ struct loop {
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
-	uint64_t start_poll_end; /* until then each wait is polled for; 0: the guest has not started */
+	uint64_t start_poll_end; /* until then each wait is polled for */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -216,13 +218,13 @@ static bool poll_until(struct loop *loop, uint64_t end)
 
 static bool spin(struct loop *loop)
 {
-	uint64_t limit = loop->engine_ops == NULL ? 0 : spin_ns(&loop->spin);
+	uint64_t limit = spin_ns(&loop->spin);
 	if (limit == 0)
 		return false;
 	uint64_t now = now_ns();
 	/* What is lost there says nothing of what follows. */
-	if (now < loop->start_poll_end && poll_until(loop, loop->start_poll_end))
-		return true;
+	if (now < loop->start_poll_end)
+		return poll_until(loop, loop->start_poll_end);
 	if (poll_until(loop, now + limit)) {
 		stats.polls_won++;
 		spin_won(&loop->spin);
@@ -301,11 +303,18 @@ static void stop_advance(struct loop *loop)
 
 /* ---- the thread */
 
+static void start_polling(struct loop *loop)
+{
+	if (loop->spin.limit_ns != 0)
+		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
+}
+
 static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
-	if (loop->spin.limit_ns != 0)
-		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
+	start_polling(loop);
+	if (loop->config.place != NULL)
+		place_end(loop->config.place);
 	stream_table_start(loop->streams);
 }
 
@@ -365,6 +374,7 @@ static void *thread_main(void *argument)
 	struct loop *loop = argument;
 	pthread_setname_np(pthread_self(), "ferrule-io");
 	int result = thread_begin(loop);
+	start_polling(loop);
 	thread_report(loop, result);
 	if (result < 0) {
 		loop->quiet = loop->io == NULL || io_in_flight(loop->io) == 0;

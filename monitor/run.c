@@ -17,6 +17,7 @@
 #include "monitor/engine.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
+#include "monitor/place.h"
 #include "monitor/stats.h"
 
 #define ARENA_LEN             (2ull << 30) /* bytes, sparse; for how many streams: DATAPIPE.md 9.3 */
@@ -49,6 +50,7 @@ struct run {
 	atomic_int guest_status; /* written before end_fd */
 	int signal;              /* that stopped the run; 0: none */
 
+	struct place place; /* of the threads that work while the guest is made */
 	struct engine_config engine_config;
 	struct engine *engine;
 	struct loop *loop;
@@ -219,6 +221,15 @@ static int prepare(struct run *run)
 
 /* ---- running */
 
+static int start_log(struct run *run)
+{
+	int error = log_start();
+
+	return error ? cannot(run, -error, "start the log thread",
+			       "raise the limit on processes (ulimit -u)")
+		     : 0;
+}
+
 static int cannot_use_uring(struct run *run, int error)
 {
 	char remedy[200];
@@ -241,6 +252,7 @@ static int start_loop(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
+		.place = &run->place,
 	};
 	int error = loop_start(&run->loop, &config);
 
@@ -262,11 +274,15 @@ static int wait_for_loop(struct run *run)
 static int prepare_beside(void *context, char *ret_error, size_t error_len)
 {
 	struct run *run = context;
-	int error = grants_probe_listen(&run->config->grants, ret_error, error_len);
+	int error = start_loop(run);
 
 	assert(ret_error == run->ret_error && error_len == run->error_len);
 	if (!error)
+		error = grants_probe_listen(&run->config->grants, ret_error, error_len);
+	if (!error)
 		error = make_events(run);
+	if (!error)
+		error = start_log(run);
 	return error ? error : wait_for_loop(run);
 }
 
@@ -319,6 +335,7 @@ static int start_guest(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
+		.place = &run->place,
 		.prepared = prepare_beside,
 		.starts = guest_starts,
 		.ended = guest_ended,
@@ -326,34 +343,15 @@ static int start_guest(struct run *run)
 	};
 	sigset_t before;
 	hold_signals(&before);
+	place_begin(&run->place);
 	int error = run->choice.ops->start(
 		&run->engine_config, &run->engine, run->ret_error, run->error_len);
+	place_end(&run->place);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
 	return 0;
-}
-
-static void end_guest(struct run *run)
-{
-	run->choice.ops->destroy(run->engine);
-	run->engine = NULL;
-}
-
-/* Beside the guest, which runs already. */
-static int start_log(struct run *run)
-{
-	int error = log_start();
-
-	if (!error)
-		return 0;
-	run->choice.ops->halt(run->engine);
-	loop_stop(run->loop, 0);
-	run->loop = NULL;
-	end_guest(run);
-	return cannot(
-		run, -error, "start the log thread", "raise the limit on processes (ulimit -u)");
 }
 
 /* ---- taking apart */
@@ -399,7 +397,8 @@ static int stop(struct run *run)
 	bool quiet = loop_stop(run->loop, run->signal != 0 ? 0 : DRAIN_MS);
 	run->loop = NULL;
 	copy_engine_stats(run);
-	end_guest(run);
+	run->choice.ops->destroy(run->engine);
+	run->engine = NULL;
 	log_stop();
 	int status = run->signal != 0
 			     ? SIGNAL_STATUS + run->signal
@@ -450,13 +449,8 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	int error = raise_descriptor_limit(&run);
 	if (!error)
 		error = prepare(&run);
-	log_hold();
-	if (!error)
-		error = start_loop(&run);
 	if (!error)
 		error = start_guest(&run);
-	if (!error)
-		error = start_log(&run);
 	if (!error)
 		event_base_dispatch(run.base);
 	free_events(&run);

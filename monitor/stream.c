@@ -13,6 +13,10 @@
 
 #define STREAM_TURN 256u /* frames of one stream that are taken at a time */
 
+/* Rings that a guest's first streams will want, mapped before it runs and touches memory itself. */
+#define AHEAD_RINGS    4u
+#define AHEAD_CAPACITY (256u << 10) /* as the guest's library asks for */
+
 struct stream_table {
 	struct loop *loop;
 	struct stream *stream; /* [slots]; slot 0 is the control pipe */
@@ -22,6 +26,8 @@ struct stream_table {
 	uint32_t unused; /* from here on no slot was ever taken */
 	uint32_t slots;
 	unsigned held;
+	struct arena_ring ahead[AHEAD_RINGS]; /* fresh ones */
+	unsigned ahead_count;
 };
 
 const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
@@ -60,6 +66,18 @@ static int control_attach(struct stream_table *table)
 	return control_pipe_create(stream);
 }
 
+/* Without memory for them there are fewer, and whoever wants one will hear of it. */
+static void take_ahead(struct stream_table *table)
+{
+	struct arena *arena = loop_arena(table->loop);
+	bool fresh;
+
+	while (table->ahead_count < AHEAD_RINGS &&
+		arena_take_ring(arena, AHEAD_CAPACITY, &table->ahead[table->ahead_count], &fresh) ==
+			0)
+		table->ahead_count++;
+}
+
 int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 {
 	struct stream_table *table = calloc(1, sizeof(*table));
@@ -75,6 +93,7 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 		return -ENOMEM;
 	}
 	table->unused = 1;
+	take_ahead(table);
 	int result = control_attach(table);
 	if (result < 0) {
 		stream_table_destroy(table);
@@ -115,9 +134,20 @@ struct stream *stream_find(struct stream_table *table, uint64_t id)
 
 /* ---- making and unmaking */
 
+static int take_ring_ahead(struct stream_table *table, struct arena_ring *ret_ring)
+{
+	*ret_ring = table->ahead[table->ahead_count - 1];
+	int result = loop_map_ring(table->loop, ret_ring->offset, ret_ring->capacity);
+	if (result == 0)
+		table->ahead_count--;
+	return result;
+}
+
 static int take_ring(struct stream_table *table, uint64_t capacity, struct arena_ring *ret_ring)
 {
 	bool fresh;
+	if (capacity == AHEAD_CAPACITY && table->ahead_count != 0)
+		return take_ring_ahead(table, ret_ring);
 	int result = arena_take_ring(loop_arena(table->loop), capacity, ret_ring, &fresh);
 	if (result < 0 || !fresh)
 		return result;

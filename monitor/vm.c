@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "monitor/log.h"
+#include "monitor/place.h"
 
 #define SIGNAL_STOP   (SIGRTMIN + 1)
 #define STOP_RETRY_NS 10000000
@@ -112,6 +113,8 @@ static void *thread_main(void *argument)
 	if (!error && config->starts)
 		config->starts(config->context, engine);
 	set_start(engine, VM_START_OVER);
+	if (config->place)
+		place_end(config->place);
 	if (!error)
 		vm_run(engine);
 	return NULL;
@@ -122,13 +125,18 @@ static int start_thread(struct engine *engine)
 {
 	struct sigaction action = {.sa_handler = on_stop};
 	sigset_t others, before;
+	pthread_attr_t attr;
 
 	sigaction(SIGNAL_STOP, &action, NULL);
 	sigfillset(&others);
 	sigdelset(&others, SIGNAL_STOP);
+	pthread_attr_init(&attr);
+	if (engine->config->place)
+		place_elsewhere(engine->config->place, &attr);
 	pthread_sigmask(SIG_SETMASK, &others, &before);
-	int error = pthread_create(&engine->thread, NULL, thread_main, engine);
+	int error = pthread_create(&engine->thread, &attr, thread_main, engine);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
 	engine->thread_started = !error;
 	return -error;
 }
@@ -170,10 +178,11 @@ static int fill(struct engine *engine, const struct elf_image *image, char *ret_
 	size_t error_len)
 {
 	const struct engine_config *config = engine->config;
-	int error = vm_memory_fill(&engine->memory, config, image, ret_error, error_len);
+	/* This first: KVM has the process's memory locked while it makes the VM. */
+	int error = vm_cpu_ask_cpuid(engine, ret_error, error_len);
 
 	if (!error)
-		error = vm_cpu_ask_cpuid(engine, ret_error, error_len);
+		error = vm_memory_fill(&engine->memory, config, image, ret_error, error_len);
 	if (!error && config->prepared)
 		error = config->prepared(config->context, ret_error, error_len);
 	return error;
@@ -191,6 +200,7 @@ static int run_both(struct engine *engine, const struct elf_image *image, char *
 	error = fill(engine, image, ret_error, error_len);
 	set_start(engine, error ? VM_START_ABANDONED : VM_START_FILLED);
 	if (!error) {
+		vm_memory_map_rest(&engine->memory);
 		await_start(engine, VM_START_FILLED);
 		error = engine->start_error;
 		if (error)
@@ -225,7 +235,6 @@ static int vm_start(const struct engine_config *config, struct engine **ret_engi
 		vm_destroy(engine);
 		return error;
 	}
-	vm_memory_map_rest(&engine->memory);
 	*ret_engine = engine;
 	return 0;
 }

@@ -50,6 +50,7 @@ struct vm_memory {
 	uint64_t arena_gpa;
 	struct page_table table;
 	uint64_t stacks_gpa;      /* of the first, the others follow */
+	uint64_t heap_offset;     /* in ram */
 	uint64_t *ring_entries;   /* page table entry of each 4 KiB of the ring window */
 	struct boot_info boot;    /* the addresses */
 	uint64_t boot_va;         /* of the boot info */

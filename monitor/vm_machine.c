@@ -135,12 +135,14 @@ static int make_vcpu(struct engine *engine)
 	return 0;
 }
 
-static int write_boot_page(struct engine *engine)
+static int tell_clock(struct engine *engine)
 {
-	struct boot_info *boot = &engine->memory.boot;
-	int error = vm_cpu_tsc(engine, &boot->tsc_hz, &boot->tsc_start);
+	uint64_t hz, now;
+	int error = vm_cpu_tsc(engine, &hz, &now);
 
-	return error ? error : boot_page_write(engine->memory.boot_page, engine->config, boot);
+	if (!error)
+		boot_page_set_clock(engine->memory.boot_page, hz, now);
+	return error;
 }
 
 int vm_machine_make(struct engine *engine, char *ret_error, size_t error_len)
@@ -170,7 +172,7 @@ int vm_machine_ready(struct engine *engine, char *ret_error, size_t error_len)
 
 	if (error)
 		return error;
-	error = write_boot_page(engine);
+	error = tell_clock(engine);
 	if (error)
 		return log_sentence(ret_error, error_len, -error,
 			"cannot tell the guest's time stamp counter: %s; try --engine process",

@@ -9,9 +9,10 @@
 /*
  * How many accepts lie with the monitor. The monitor takes no connection that
  * was not asked for, so the window is what a burst finds ready; it doubles
- * whenever a burst used all of it up.
+ * whenever a burst used all of it up. It begins small: a stream takes the monitor
+ * 10-20 us to make, which the first connection would wait for.
  */
-#define WINDOW_FIRST 16u
+#define WINDOW_FIRST 4u
 #define WINDOW_MOST  128u
 
 #define RETRY_MS 10 /* between attempts when the monitor is out of something */

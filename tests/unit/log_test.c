@@ -82,27 +82,6 @@ START_TEST(without_its_thread_a_line_is_written_at_once)
 }
 END_TEST
 
-START_TEST(held_lines_wait_for_the_thread)
-{
-	log_hold();
-	log_line(LOG_WARNING, "held");
-	read_more();
-	ck_assert_str_eq(text, "");
-	expect_equal(log_start(), 0);
-	log_stop();
-	read_more();
-	ck_assert_str_eq(text, "ferrule: warning: held\n");
-	/* Where it never starts they are not lost. */
-	log_hold();
-	log_line(LOG_WARNING, "again");
-	log_stop();
-	log_line(LOG_WARNING, "behind");
-	read_more();
-	ck_assert_str_eq(text,
-		"ferrule: warning: held\nferrule: warning: again\nferrule: warning: behind\n");
-}
-END_TEST
-
 static void *write_many(void *argument)
 {
 	for (int i = 0; i < LINES; i++)
@@ -115,7 +94,6 @@ START_TEST(lines_of_many_threads_arrive_whole)
 	pthread_t threads[THREADS];
 	char names[THREADS][8];
 
-	log_hold();
 	expect_equal(log_start(), 0);
 	for (int i = 0; i < THREADS; i++) {
 		snprintf(names[i], sizeof(names[i]), "<%d>", i);
@@ -148,7 +126,6 @@ static unsigned count_left_out(void)
 START_TEST(nobody_waits_for_a_stuck_reader)
 {
 	fill_stderr();
-	log_hold();
 	expect_equal(log_start(), 0);
 	uint64_t start = clock_ms();
 	for (int i = 0; i < MANY; i++)
@@ -177,7 +154,6 @@ END_TEST
 START_TEST(stopping_does_not_wait_long)
 {
 	fill_stderr();
-	log_hold();
 	expect_equal(log_start(), 0);
 	log_line(LOG_WARNING, "line");
 	uint64_t start = clock_ms();
@@ -194,7 +170,6 @@ START_TEST(its_thread_takes_no_signal)
 	sigset_t set;
 	int signal;
 
-	log_hold();
 	expect_equal(log_start(), 0);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -228,7 +203,6 @@ int main(void)
 	tcase_set_timeout(tests, 25);
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, without_its_thread_a_line_is_written_at_once);
-	tcase_add_test(tests, held_lines_wait_for_the_thread);
 	tcase_add_test(tests, lines_of_many_threads_arrive_whole);
 	tcase_add_test(tests, nobody_waits_for_a_stuck_reader);
 	tcase_add_test(tests, stopping_does_not_wait_long);

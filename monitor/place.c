@@ -1,0 +1,29 @@
+#include "monitor/place.h"
+
+/* Whatever fails here, the threads run all the same. */
+void place_begin(struct place *place)
+{
+	int here = sched_getcpu();
+	cpu_set_t one;
+
+	*place = (struct place){.apart = false};
+	if (here < 0 || sched_getaffinity(0, sizeof(place->all), &place->all) < 0)
+		return;
+	place->others = place->all;
+	CPU_CLR(here, &place->others);
+	CPU_ZERO(&one);
+	CPU_SET(here, &one);
+	place->apart = CPU_COUNT(&place->others) > 0 && sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
+void place_elsewhere(const struct place *place, pthread_attr_t *attr)
+{
+	if (place->apart)
+		pthread_attr_setaffinity_np(attr, sizeof(place->others), &place->others);
+}
+
+void place_end(const struct place *place)
+{
+	if (place->apart)
+		sched_setaffinity(0, sizeof(place->all), &place->all);
+}
