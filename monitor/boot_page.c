@@ -1,10 +1,11 @@
 #include "monitor/boot_page.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+#include "monitor/place.h"
 
 static size_t strings_len(char *const *string, int count)
 {
@@ -35,14 +36,10 @@ static uint32_t put_strings(unsigned char *page, uint32_t *at, char *const *stri
 	return begin;
 }
 
-static uint64_t host_features(void)
+static uint64_t host_features(const struct engine_config *config)
 {
-	cpu_set_t cpus;
-
 	/* With one CPU a side that polls keeps the other from running. */
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1)
-		return BOOT_FEATURE_MAY_SPIN;
-	return 0;
+	return place_one_cpu(config->place) ? 0 : BOOT_FEATURE_MAY_SPIN;
 }
 
 static void put_arena(struct boot_info *info, const struct engine_config *config)
@@ -86,7 +83,7 @@ int boot_page_write(
 	info.mounts_offset = put_strings(page, &at, config->mounts, config->mountc);
 	info.length = at;
 	info.poll_ns = config->poll_ns;
-	info.features = host_features();
+	info.features = host_features(config);
 	if (getrandom(info.random, sizeof(info.random), 0) != sizeof(info.random))
 		return -errno;
 	info.wall_start_ns = wall_ns();

@@ -38,8 +38,7 @@
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 
-/* A guest that starts has a few questions one after the other, each of which would wake a sleeper:
- * so long each is polled for, and as long before it for its start. */
+/* A guest that starts has a few questions one after the other, each of which would wake a sleeper. */
 #define LOOP_START_POLL_NS 2000000u
 
 /* An eventfd that io reads for as long as the loop lives. */
@@ -65,7 +64,7 @@ struct loop {
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
-	uint64_t start_poll_end; /* until then each wait is polled for */
+	uint64_t start_poll_end; /* until then each wait is polled for; 0: the guest has not started */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -218,7 +217,7 @@ static bool poll_until(struct loop *loop, uint64_t end)
 
 static bool spin(struct loop *loop)
 {
-	uint64_t limit = spin_ns(&loop->spin);
+	uint64_t limit = loop->engine_ops == NULL ? 0 : spin_ns(&loop->spin);
 	if (limit == 0)
 		return false;
 	uint64_t now = now_ns();
@@ -303,16 +302,11 @@ static void stop_advance(struct loop *loop)
 
 /* ---- the thread */
 
-static void start_polling(struct loop *loop)
-{
-	if (loop->spin.limit_ns != 0)
-		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
-}
-
 static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
-	start_polling(loop);
+	if (loop->spin.limit_ns != 0)
+		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
 	if (loop->config.place != NULL)
 		place_end(loop->config.place);
 	stream_table_start(loop->streams);
@@ -374,7 +368,6 @@ static void *thread_main(void *argument)
 	struct loop *loop = argument;
 	pthread_setname_np(pthread_self(), "ferrule-io");
 	int result = thread_begin(loop);
-	start_polling(loop);
 	thread_report(loop, result);
 	if (result < 0) {
 		loop->quiet = loop->io == NULL || io_in_flight(loop->io) == 0;
@@ -407,12 +400,6 @@ static int thread_start(struct loop *loop)
 	return result;
 }
 
-static bool one_cpu(void)
-{
-	cpu_set_t cpus;
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1;
-}
-
 static void loop_free(struct loop *loop)
 {
 	if (loop->mail.fd >= 0)
@@ -428,7 +415,7 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	if (loop == NULL)
 		return -ENOMEM;
 	loop->config = *config;
-	spin_init(&loop->spin, one_cpu() ? 0 : config->config->poll_ns);
+	spin_init(&loop->spin, place_one_cpu(config->place) ? 0 : config->config->poll_ns);
 	loop->drain_timer.op.done = drain_timer_done;
 	loop->stop.run = stop_run;
 	loop->guest_started.run = guest_started_run;

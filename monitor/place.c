@@ -22,6 +22,16 @@ void place_elsewhere(const struct place *place, pthread_attr_t *attr)
 		pthread_attr_setaffinity_np(attr, sizeof(place->others), &place->others);
 }
 
+bool place_one_cpu(const struct place *place)
+{
+	cpu_set_t cpus;
+
+	/* Between place_begin and place_end the calling thread's own CPUs say nothing. */
+	if (place && place->apart)
+		return false;
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+}
+
 void place_end(const struct place *place)
 {
 	if (place->apart)

@@ -23,4 +23,7 @@ void place_elsewhere(const struct place *place, pthread_attr_t *attr);
 /* The calling thread may run anywhere again: for each of them, once the guest runs. */
 void place_end(const struct place *place);
 
+/* Has the process no CPU but one? Then nobody polls. 'place' may be NULL. */
+bool place_one_cpu(const struct place *place);
+
 #endif

@@ -25,6 +25,7 @@
 #include "monitor/boot_page.h"
 #include "monitor/elf.h"
 #include "monitor/log.h"
+#include "monitor/place.h"
 #include "monitor/terminal.h"
 
 #define FD_COUNT  4
@@ -309,6 +310,9 @@ static int process_start(const struct engine_config *config, struct engine **ret
 		error = config->prepared(config->context, ret_error, error_len);
 	if (error)
 		return error;
+	/* The guest would inherit it. */
+	if (config->place)
+		place_end(config->place);
 	struct engine *engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return log_sentence(ret_error, error_len, ENOMEM, "out of memory; free some");
