@@ -374,6 +374,7 @@ static void *thread_main(void *argument)
 		thread_end(loop);
 		return NULL;
 	}
+	stream_table_take_ahead(loop->streams);
 	while (loop->phase != LOOP_STOPPED) {
 		bool found = loop_turn(loop);
 		if (loop->phase != LOOP_SERVING)

@@ -14,7 +14,7 @@
 #define STREAM_TURN 256u /* frames of one stream that are taken at a time */
 
 /* Rings that a guest's first streams will want, mapped before it runs and touches memory itself. */
-#define AHEAD_RINGS    4u
+#define AHEAD_RINGS    10u /* of a listener and its first accepts */
 #define AHEAD_CAPACITY (256u << 10) /* as the guest's library asks for */
 
 struct stream_table {
@@ -67,7 +67,7 @@ static int control_attach(struct stream_table *table)
 }
 
 /* Without memory for them there are fewer, and whoever wants one will hear of it. */
-static void take_ahead(struct stream_table *table)
+void stream_table_take_ahead(struct stream_table *table)
 {
 	struct arena *arena = loop_arena(table->loop);
 	bool fresh;
@@ -93,7 +93,6 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 		return -ENOMEM;
 	}
 	table->unused = 1;
-	take_ahead(table);
 	int result = control_attach(table);
 	if (result < 0) {
 		stream_table_destroy(table);

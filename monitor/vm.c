@@ -108,6 +108,10 @@ static void *thread_main(void *argument)
 	if (await_start(engine, VM_START_MAKING) == VM_START_ABANDONED)
 		return NULL;
 	if (!error)
+		error = vm_cpu_reset(engine, engine->sentence, sizeof(engine->sentence));
+	if (await_start(engine, VM_START_ASKED) == VM_START_ABANDONED)
+		return NULL;
+	if (!error)
 		error = vm_machine_ready(engine, engine->sentence, sizeof(engine->sentence));
 	engine->start_error = error;
 	if (!error && config->starts)
@@ -181,8 +185,10 @@ static int fill(struct engine *engine, const struct elf_image *image, char *ret_
 	/* This first: KVM has the process's memory locked while it makes the VM. */
 	int error = vm_cpu_ask_cpuid(engine, ret_error, error_len);
 
-	if (!error)
-		error = vm_memory_fill(&engine->memory, config, image, ret_error, error_len);
+	if (error)
+		return error;
+	set_start(engine, VM_START_ASKED);
+	error = vm_memory_fill(&engine->memory, config, image, ret_error, error_len);
 	if (!error && config->prepared)
 		error = config->prepared(config->context, ret_error, error_len);
 	return error;

@@ -53,7 +53,6 @@ struct vm_memory {
 	uint64_t heap_offset;     /* in ram */
 	uint64_t *ring_entries;   /* page table entry of each 4 KiB of the ring window */
 	struct boot_info boot;    /* the addresses */
-	uint64_t boot_va;         /* of the boot info */
 	unsigned char *boot_page; /* where the guest will read it */
 	unsigned char *console;   /* BOOT_PAGE bytes, written by the guest */
 	struct boot_crash *crash; /* likewise */
@@ -66,7 +65,8 @@ struct vm_memory {
  */
 enum vm_start {
 	VM_START_MAKING,    /* both work */
-	VM_START_FILLED,    /* set by the caller: its part is done */
+	VM_START_ASKED,     /* set by the caller: CPUID is known */
+	VM_START_FILLED,    /* likewise: its part is done */
 	VM_START_ABANDONED, /* likewise: it has failed */
 	VM_START_OVER,      /* set by the vCPU's thread: start_error says how it went */
 };
@@ -111,7 +111,7 @@ void vm_memory_map_ring(struct vm_memory *memory, uint64_t offset, uint64_t capa
 /* The slots, the interrupt controller, the doorbells and the vCPU: all that needs no memory behind its
  * addresses. 0, or as above. */
 int vm_machine_make(struct engine *engine, char *ret_error, size_t error_len);
-/* Once the memory is filled: the vCPU's first state and the boot page. 0, or as above. */
+/* Once the memory is filled: tells the boot page what time it is. 0, or as above. */
 int vm_machine_ready(struct engine *engine, char *ret_error, size_t error_len);
 /* Gives the part of the arena that has no memory slot yet one. 0 or a negative errno. */
 int vm_machine_show_rest(struct engine *engine);

@@ -101,8 +101,9 @@ static int set_system_registers(const struct engine *engine)
 
 static int set_registers(const struct engine *engine)
 {
+	/* Where the boot info lies is fixed, so that this need not wait for the memory. */
 	struct kvm_regs regs = {
-		.rip = engine->memory.entry, .rdi = engine->memory.boot_va, .rflags = RFLAGS_FIXED};
+		.rip = engine->memory.entry, .rdi = VM_BOOT_VA, .rflags = RFLAGS_FIXED};
 	struct kvm_fpu fpu = {.fcw = FCW_DEFAULT, .mxcsr = MXCSR_MASKED};
 
 	if (ioctl(engine->vcpu_fd, KVM_SET_REGS, &regs) < 0 ||

@@ -168,11 +168,8 @@ int vm_machine_make(struct engine *engine, char *ret_error, size_t error_len)
 
 int vm_machine_ready(struct engine *engine, char *ret_error, size_t error_len)
 {
-	int error = vm_cpu_reset(engine, ret_error, error_len);
+	int error = tell_clock(engine);
 
-	if (error)
-		return error;
-	error = tell_clock(engine);
 	if (error)
 		return log_sentence(ret_error, error_len, -error,
 			"cannot tell the guest's time stamp counter: %s; try --engine process",

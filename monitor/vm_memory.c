@@ -135,7 +135,6 @@ static int load_image(struct vm_memory *memory, int fd, const struct elf_image *
 		if (error)
 			return error;
 	}
-	memory->entry = image->entry;
 	return 0;
 }
 
@@ -152,11 +151,11 @@ static int place(struct vm_memory *memory, uint64_t *va, uint64_t len, unsigned 
 	return page_table_map(&memory->table, *ret_va, VM_RAM_GPA + offset, mapped, flags);
 }
 
-static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uint64_t *ret_boot_va)
+static int map_boot_pages(struct vm_memory *memory, const struct plan *plan)
 {
-	uint64_t va = VM_BOOT_VA;
+	uint64_t va = VM_BOOT_VA, boot_va;
 	unsigned char *crash;
-	int error = place(memory, &va, plan->boot_len, PAGE_USER, ret_boot_va, &memory->boot_page);
+	int error = place(memory, &va, plan->boot_len, PAGE_USER, &boot_va, &memory->boot_page);
 
 	if (!error)
 		error = place(memory, &va, BOOT_PAGE, PAGE_USER | PAGE_WRITE, &memory->boot.console,
@@ -250,7 +249,7 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 	int error = load_image(memory, config->image_fd, image);
 
 	if (!error)
-		error = map_boot_pages(memory, plan, &memory->boot_va);
+		error = map_boot_pages(memory, plan);
 	if (error)
 		return error;
 	/* The heap comes first in virtual and last in physical memory: it takes what is left. */
@@ -292,6 +291,7 @@ int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *conf
 	memory->memory_len = round_up(config->memory, PAGE_SIZE_4K);
 	memory->ram_len = memory->memory_len + round_up(plan.tables_len, PAGE_SIZE_4K);
 	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
+	memory->entry = image->entry;
 	int error = map_ram(memory);
 	return error ? cannot_make(config, error, ret_error, error_len) : 0;
 }
