@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/place.h"
+
 #define LINE_MAX_LEN 1024  /* bytes of a log line, its end included; the rest is cut off */
 #define GUEST_LINES  10    /* log_guest writes so many a second */
 #define QUEUE_LEN    32768 /* bytes of lines that wait while others are being written */
@@ -78,8 +80,11 @@ static void write_lines(const char *lines, size_t len)
 
 static void *thread_main(void *argument)
 {
-	(void)argument;
+	const struct place *place = argument;
+
 	pthread_setname_np(pthread_self(), "ferrule-log");
+	if (place != NULL)
+		place_end(place);
 	pthread_mutex_lock(&queue.lock);
 	for (;;) {
 		while (queue.used == 0 && !queue.stopping)
@@ -100,7 +105,7 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-int log_start(void)
+int log_start(const struct place *place)
 {
 	/* Signals are the main thread's. */
 	sigset_t all, before;
@@ -111,7 +116,7 @@ int log_start(void)
 	queue.stopping = false;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&thread, NULL, thread_main, NULL);
+	int error = pthread_create(&thread, NULL, thread_main, (void *)(uintptr_t)place);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		queue.running = false;

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct place;
+
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_LEVEL_COUNT };
 
 extern enum log_level log_level; /* set once, before threads start */
@@ -20,8 +22,9 @@ extern enum log_level log_level; /* set once, before threads start */
 /* "error", "warning", "info", "debug"; false: no such level. */
 bool log_level_parse(const char *name, enum log_level *ret_level);
 
-/* Starts the log's thread, once. 0 or a negative errno. */
-int log_start(void);
+/* Starts the log's thread, once; it does not stay where 'place', unless NULL, has the caller. 0 or a
+ * negative errno. */
+int log_start(const struct place *place);
 /* Writes what is queued, unless the reader is stuck, and ends the thread. May be called again. */
 void log_stop(void);
 

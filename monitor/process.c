@@ -218,6 +218,7 @@ static void *await_end(void *argument)
 	struct engine *engine = argument;
 	siginfo_t info = {0};
 
+	pthread_setname_np(pthread_self(), "ferrule-wait");
 	wait_child(engine, &info);
 	bury(engine);
 	if (info.si_code != CLD_EXITED && is_surprise(engine, info.si_status))

@@ -223,7 +223,7 @@ static int prepare(struct run *run)
 
 static int start_log(struct run *run)
 {
-	int error = log_start();
+	int error = log_start(&run->place);
 
 	return error ? cannot(run, -error, "start the log thread",
 			       "raise the limit on processes (ulimit -u)")

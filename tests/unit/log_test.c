@@ -94,7 +94,7 @@ START_TEST(lines_of_many_threads_arrive_whole)
 	pthread_t threads[THREADS];
 	char names[THREADS][8];
 
-	expect_equal(log_start(), 0);
+	expect_equal(log_start(NULL), 0);
 	for (int i = 0; i < THREADS; i++) {
 		snprintf(names[i], sizeof(names[i]), "<%d>", i);
 		expect_equal(pthread_create(&threads[i], NULL, write_many, names[i]), 0);
@@ -126,7 +126,7 @@ static unsigned count_left_out(void)
 START_TEST(nobody_waits_for_a_stuck_reader)
 {
 	fill_stderr();
-	expect_equal(log_start(), 0);
+	expect_equal(log_start(NULL), 0);
 	uint64_t start = clock_ms();
 	for (int i = 0; i < MANY; i++)
 		log_line(LOG_WARNING, "line");
@@ -154,7 +154,7 @@ END_TEST
 START_TEST(stopping_does_not_wait_long)
 {
 	fill_stderr();
-	expect_equal(log_start(), 0);
+	expect_equal(log_start(NULL), 0);
 	log_line(LOG_WARNING, "line");
 	uint64_t start = clock_ms();
 	log_stop();
@@ -170,7 +170,7 @@ START_TEST(its_thread_takes_no_signal)
 	sigset_t set;
 	int signal;
 
-	expect_equal(log_start(), 0);
+	expect_equal(log_start(NULL), 0);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
