@@ -151,30 +151,14 @@ static void join_thread(struct engine *engine)
 	engine->thread_started = false;
 }
 
-static int map_arena(struct engine *engine, char *ret_error, size_t error_len)
-{
-	const struct arena *arena = engine->config->arena;
-
-	engine->arena = mmap(NULL, arena_len(arena), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE, arena_fd(arena), 0);
-	if (engine->arena != MAP_FAILED)
-		return 0;
-	engine->arena = NULL;
-	return log_sentence(ret_error, error_len, errno,
-		"cannot map the pipe arena: %s; give less memory to pipes", strerror(errno));
-}
-
 /* What the memory slots need: addresses, behind which nothing is yet. */
 static int reserve(struct engine *engine, const struct elf_image *image, char *ret_error,
 	size_t error_len)
 {
-	int error;
-
 	engine->kvm_fd = open_kvm(ret_error, error_len);
 	if (engine->kvm_fd < 0)
 		return engine->kvm_fd;
-	error = vm_memory_reserve(&engine->memory, engine->config, image, ret_error, error_len);
-	return error ? error : map_arena(engine, ret_error, error_len);
+	return vm_memory_reserve(&engine->memory, engine->config, image, ret_error, error_len);
 }
 
 /* Beside the vCPU's thread. */
@@ -301,8 +285,6 @@ static void vm_destroy(struct engine *engine)
 		close(engine->vm_fd);
 	if (engine->kvm_fd >= 0)
 		close(engine->kvm_fd);
-	if (engine->arena)
-		munmap(engine->arena, arena_len(engine->config->arena));
 	vm_memory_destroy(&engine->memory);
 	pthread_cond_destroy(&engine->start_changed);
 	pthread_mutex_destroy(&engine->lock);

@@ -43,7 +43,8 @@ struct kvm_run;
 
 /* The guest's RAM: 'memory' bytes for the program, then the page tables, which it cannot see. */
 struct vm_memory {
-	unsigned char *ram; /* ram_len bytes at VM_RAM_GPA */
+	unsigned char *ram; /* ram_len bytes at VM_RAM_GPA; at arena_gpa the arena, which nobody looks at here */
+	uint64_t mapped_len; /* bytes from ram on, with the arena */
 	uint64_t ram_len;
 	uint64_t memory_len; /* what --memory says */
 	uint64_t used;       /* of memory_len, from the start */
@@ -76,7 +77,6 @@ struct engine {
 	int kvm_fd, vm_fd, vcpu_fd;
 	struct kvm_run *run; /* run_len bytes */
 	size_t run_len;
-	unsigned char *arena; /* all of it, for its memory slots; nobody looks through this */
 	uint64_t arena_shown; /* bytes of it, from the start, that have a slot. Once the guest runs: the
 			       * I/O thread's */
 	struct vm_memory memory;

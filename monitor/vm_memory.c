@@ -78,14 +78,21 @@ static uint64_t take(struct vm_memory *memory, uint64_t len)
 	return offset;
 }
 
-static int map_ram(struct vm_memory *memory)
+/* The arena lies behind the RAM here as it does for the guest, so that one memory slot can have both. */
+static int map_ram(struct vm_memory *memory, const struct arena *arena)
 {
-	memory->ram = mmap(NULL, memory->ram_len, PROT_READ | PROT_WRITE,
+	uint64_t arena_at = memory->arena_gpa - VM_RAM_GPA;
+	uint64_t len = arena_at + arena_len(arena);
+	unsigned char *ram = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory->ram == MAP_FAILED) {
-		memory->ram = NULL;
+
+	if (ram == MAP_FAILED)
 		return -errno;
-	}
+	memory->ram = ram;
+	memory->mapped_len = len;
+	if (mmap(ram + arena_at, arena_len(arena), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, arena_fd(arena), 0) == MAP_FAILED)
+		return -errno;
 	return page_table_init(&memory->table, memory->ram + memory->memory_len,
 		VM_RAM_GPA + memory->memory_len, memory->ram_len - memory->memory_len);
 }
@@ -292,7 +299,7 @@ int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *conf
 	memory->ram_len = memory->memory_len + round_up(plan.tables_len, PAGE_SIZE_4K);
 	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
 	memory->entry = image->entry;
-	int error = map_ram(memory);
+	int error = map_ram(memory, config->arena);
 	return error ? cannot_make(config, error, ret_error, error_len) : 0;
 }
 
@@ -327,7 +334,7 @@ int vm_memory_fill(struct vm_memory *memory, const struct engine_config *config,
 void vm_memory_destroy(struct vm_memory *memory)
 {
 	if (memory->ram)
-		munmap(memory->ram, memory->ram_len);
+		munmap(memory->ram, memory->mapped_len);
 	*memory = (struct vm_memory){0};
 }
 
