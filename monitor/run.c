@@ -280,8 +280,6 @@ static int prepare_beside(void *context, char *ret_error, size_t error_len)
 	if (!error)
 		error = grants_probe_listen(&run->config->grants, ret_error, error_len);
 	if (!error)
-		error = make_events(run);
-	if (!error)
 		error = start_log(run);
 	return error ? error : wait_for_loop(run);
 }
@@ -341,17 +339,39 @@ static int start_guest(struct run *run)
 		.ended = guest_ended,
 		.context = run,
 	};
-	sigset_t before;
-	hold_signals(&before);
 	place_begin(&run->place);
 	int error = run->choice.ops->start(
 		&run->engine_config, &run->engine, run->ret_error, run->error_len);
 	place_end(&run->place);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
 	return 0;
+}
+
+/* The guest runs already, and nobody will wait for its end. */
+static void end_guest(struct run *run)
+{
+	run->choice.ops->halt(run->engine);
+	loop_stop(run->loop, 0);
+	run->loop = NULL;
+	run->choice.ops->destroy(run->engine);
+	run->engine = NULL;
+}
+
+/* What only the wait for the end needs is made last, beside the guest. */
+static int start(struct run *run)
+{
+	sigset_t before;
+	hold_signals(&before);
+	int error = start_guest(run);
+	if (!error) {
+		error = make_events(run);
+		if (error)
+			end_guest(run);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
 }
 
 /* ---- taking apart */
@@ -450,7 +470,7 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	if (!error)
 		error = prepare(&run);
 	if (!error)
-		error = start_guest(&run);
+		error = start(&run);
 	if (!error)
 		event_base_dispatch(run.base);
 	free_events(&run);
