@@ -19,7 +19,7 @@
 
 struct stream_table {
 	struct loop *loop;
-	struct stream *stream; /* [slots]; slot 0 is the control pipe */
+	struct stream *stream; /* [slots]; slot 0 is the control pipe; the two arrays lie behind it */
 	uint32_t *generation;  /* [slots] of the last stream there */
 	uint32_t *free_slot;   /* a stack: last in, first out, so that warm pipes come first */
 	uint32_t free_count;
@@ -85,13 +85,15 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 		return -ENOMEM;
 	table->loop = loop;
 	table->slots = arena_slots(loop_arena(loop));
-	table->stream = calloc(table->slots, sizeof(*table->stream));
-	table->generation = calloc(table->slots, sizeof(*table->generation));
-	table->free_slot = calloc(table->slots, sizeof(*table->free_slot));
-	if (table->stream == NULL || table->generation == NULL || table->free_slot == NULL) {
-		stream_table_destroy(table);
+	/* In one piece, so large that calloc has it from the kernel and touches none of it. */
+	table->stream = calloc(table->slots, sizeof(*table->stream) +
+			sizeof(*table->generation) + sizeof(*table->free_slot));
+	if (table->stream == NULL) {
+		free(table);
 		return -ENOMEM;
 	}
+	table->generation = (uint32_t *)(void *)(table->stream + table->slots);
+	table->free_slot = table->generation + table->slots;
 	table->unused = 1;
 	int result = control_attach(table);
 	if (result < 0) {
@@ -104,10 +106,7 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 
 void stream_table_destroy(struct stream_table *table)
 {
-	if (table->stream != NULL)
-		control_pipe_destroy(&table->stream[0]);
-	free(table->free_slot);
-	free(table->generation);
+	control_pipe_destroy(&table->stream[0]);
 	free(table->stream);
 	free(table);
 }
