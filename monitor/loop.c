@@ -64,7 +64,8 @@ struct loop {
 	struct engine *engine;
 	bool tell;        /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
-	uint64_t start_poll_end; /* until then each wait is polled for; 0: the guest has not started */
+	bool serving;            /* the guest has started; what came before teaches no spin */
+	uint64_t start_poll_end; /* until then each wait is polled for */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -217,7 +218,7 @@ static bool poll_until(struct loop *loop, uint64_t end)
 
 static bool spin(struct loop *loop)
 {
-	uint64_t limit = loop->engine_ops == NULL ? 0 : spin_ns(&loop->spin);
+	uint64_t limit = loop->serving ? spin_ns(&loop->spin) : 0;
 	if (limit == 0)
 		return false;
 	uint64_t now = now_ns();
@@ -305,6 +306,7 @@ static void stop_advance(struct loop *loop)
 static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
+	loop->serving = true;
 	if (loop->spin.limit_ns != 0)
 		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
 	if (loop->config.place != NULL)
