@@ -9,10 +9,11 @@
 /*
  * How many accepts lie with the monitor. The monitor takes no connection that
  * was not asked for, so the window is what a burst finds ready; it doubles
- * whenever a burst used all of it up. It begins small: a stream takes the monitor
- * 10-20 us to make, which the first connection would wait for.
+ * whenever a burst used all of it up. It is small until a second connection comes: a
+ * stream takes the monitor 10-20 us to make, which the first would wait for.
  */
 #define WINDOW_FIRST 4u
+#define WINDOW_USUAL 16u
 #define WINDOW_MOST  128u
 
 #define RETRY_MS 10 /* between attempts when the monitor is out of something */
@@ -24,6 +25,7 @@ struct listener {
 		mutex;   /* of one accept at a time: the stream has one reader and one writer */
 	unsigned window; /* accepts to keep posted */
 	unsigned posted; /* with the monitor now */
+	bool used;       /* a connection has come */
 	struct listener *next_filling;
 };
 
@@ -222,8 +224,11 @@ static int accept_locked(struct listener *listener, struct stream **ret_stream,
 		error = take_incoming(listener, &frame, body, ret_stream, ret_incoming);
 		frame_done(listener->stream, &frame);
 	} while (error == -EAGAIN);
-	if (listener->posted == 0 && listener->window < WINDOW_MOST)
+	if (listener->used && listener->window < WINDOW_USUAL)
+		listener->window = WINDOW_USUAL;
+	else if (listener->posted == 0 && listener->window < WINDOW_MOST)
 		listener->window *= 2;
+	listener->used = true;
 	return error;
 }
 
