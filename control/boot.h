@@ -98,14 +98,17 @@ struct boot_info {
 
 	uint8_t random[32];    /* 208 from getrandom(2) */
 	uint64_t poll_ns;      /* 240 the longest that the guest spins before it sleeps; 0: never */
-	uint64_t features;     /* 248 BOOT_FEATURE_ bits, last: later versions append behind it */
+	uint64_t features;     /* 248 BOOT_FEATURE_ bits */
+	uint64_t stacks_ready; /* 256 stacks that are mapped yet: the monitor raises it to stack_count soon after
+				* the guest's start, by release stores; last: later versions append behind it */
 };
 
 _Static_assert(offsetof(struct boot_info, heap) == 16, "DATAPIPE.md section 10");
 _Static_assert(offsetof(struct boot_info, control_ring_offset) == 112, "DATAPIPE.md section 10");
 _Static_assert(offsetof(struct boot_info, argc) == 184, "DATAPIPE.md section 10");
 _Static_assert(offsetof(struct boot_info, features) == 248, "DATAPIPE.md section 10");
-_Static_assert(sizeof(struct boot_info) == 256, "DATAPIPE.md section 10");
+_Static_assert(offsetof(struct boot_info, stacks_ready) == 256, "DATAPIPE.md section 10");
+_Static_assert(sizeof(struct boot_info) == 264, "DATAPIPE.md section 10");
 
 /* Registers of a crashed program, left by the kernel for the program's own crash report. */
 struct boot_crash {

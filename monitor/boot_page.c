@@ -1,10 +1,11 @@
 #include "monitor/boot_page.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+
+#include "monitor/start_cpus.h"
 
 static size_t strings_len(char *const *string, int count)
 {
@@ -35,14 +36,10 @@ static uint32_t put_strings(unsigned char *page, uint32_t *at, char *const *stri
 	return begin;
 }
 
-static uint64_t host_features(void)
+static uint64_t host_features(const struct engine_config *config)
 {
-	cpu_set_t cpus;
-
 	/* With one CPU a side that polls keeps the other from running. */
-	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1)
-		return BOOT_FEATURE_MAY_SPIN;
-	return 0;
+	return start_cpus_only_one(config->start_cpus) ? 0 : BOOT_FEATURE_MAY_SPIN;
 }
 
 static void put_arena(struct boot_info *info, const struct engine_config *config)
@@ -61,12 +58,19 @@ static void put_arena(struct boot_info *info, const struct engine_config *config
 	}
 }
 
+static int64_t wall_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 int boot_page_write(
 	unsigned char *page, const struct engine_config *config, const struct boot_info *addresses)
 {
 	struct boot_info info = *addresses;
 	uint32_t at = sizeof(info);
-	struct timespec now;
 
 	info.magic = BOOT_MAGIC;
 	info.abi_version = BOOT_ABI_VERSION;
@@ -79,11 +83,19 @@ int boot_page_write(
 	info.mounts_offset = put_strings(page, &at, config->mounts, config->mountc);
 	info.length = at;
 	info.poll_ns = config->poll_ns;
-	info.features = host_features();
+	info.features = host_features(config);
 	if (getrandom(info.random, sizeof(info.random), 0) != sizeof(info.random))
 		return -errno;
-	clock_gettime(CLOCK_REALTIME, &now);
-	info.wall_start_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	info.wall_start_ns = wall_ns();
 	memcpy(page, &info, sizeof(info));
 	return 0;
+}
+
+void boot_page_set_clock(unsigned char *page, uint64_t tsc_hz, uint64_t tsc_now)
+{
+	struct boot_info *info = (struct boot_info *)(void *)page;
+
+	info->wall_start_ns = wall_ns();
+	info->tsc_hz = tsc_hz;
+	info->tsc_start = tsc_now;
 }

@@ -14,11 +14,13 @@ size_t boot_page_len(const struct engine_config *config);
 
 /*
  * Writes boot_page_len(config) bytes. 'addresses' gives the fields that the
- * engine alone knows: heap, stacks, ring_window, arena, doorbell, console,
- * crash and tsc_hz, tsc_start; its other fields are ignored. 0, or the errno
- * of getrandom.
+ * engine alone knows: heap, stacks, ring_window, arena, doorbell, console and
+ * crash; its other fields are ignored. 0, or the errno of getrandom.
  */
 int boot_page_write(
 	unsigned char *page, const struct engine_config *config, const struct boot_info *addresses);
+
+/* Fills in the clock's fields: the counter's rate, its value now, and what time it is. */
+void boot_page_set_clock(unsigned char *page, uint64_t tsc_hz, uint64_t tsc_now);
 
 #endif

@@ -15,6 +15,10 @@ struct control_pipe {
 
 #define CONTROL_REPLY_ROOM 128u /* bytes; no reply is longer */
 
+/* Frames of a turn that a new stream counts for: it takes 10-20 us, and sockets are to be served between.
+ * With 2 in a turn instead of 16 a quarter fewer connections were taken in a second. */
+#define CONTROL_NEW_STREAM_TURN 16u
+
 static void reply(struct stream *stream, enum control_type type, const struct frame *request,
 	const void *body)
 {
@@ -60,6 +64,8 @@ static int on_new_stream(struct stream *stream, const struct frame *frame, const
 		stats.streams_refused++;
 		return -result;
 	}
+	stream->turn -= stream->turn < CONTROL_NEW_STREAM_TURN ? stream->turn
+							       : CONTROL_NEW_STREAM_TURN;
 	reply(stream, CONTROL_STREAM_INFO, frame,
 		&(struct control_stream_info){
 			.stream_id = made->id,

@@ -15,6 +15,9 @@
 
 #include "monitor/arena.h"
 
+struct engine;
+struct start_cpus;
+
 /* What to run; pointers stay valid until the engine is destroyed. */
 struct engine_config {
 	const char *image_path;
@@ -32,6 +35,7 @@ struct engine_config {
 	struct arena *arena;
 	struct arena_ring control_ring[2]; /* of the control pipe, slot 0, indexed by enum pipe_side: taken
 	                                    * from the arena by the caller, mapped by the engine at start */
+	const struct start_cpus *start_cpus;     /* for the engine's threads until the guest runs; NULL: anywhere */
 	int doorbell_fd;               /* eventfd: the guest wakes the monitor */
 	int interrupt_fd;              /* eventfd: the monitor wakes the guest */
 	/*
@@ -40,6 +44,9 @@ struct engine_config {
 	 * there is nothing to wait for.
 	 */
 	int (*prepared)(void *context, char *ret_error, size_t error_len);
+	/* Called once, from any thread, just before the guest runs: map_ring may be called from then on. After
+	 * it start may still fail. NULL: nobody wants to know. */
+	void (*starts)(void *context, struct engine *engine);
 	/* Called once, from any thread, when the guest has ended; the monitor's own exit status. */
 	void (*ended)(void *context, int status);
 	void *context;
@@ -50,8 +57,6 @@ struct engine_stats {
 	uint64_t console_exits;
 	uint64_t other_exits;
 };
-
-struct engine;
 
 struct engine_ops {
 	const char *name; /* "kvm", "process" */

@@ -41,8 +41,8 @@ static void *thread_main(void *argument)
 static bool start(struct io_closer *closer)
 {
 	if (!closer->started)
-		closer->started =
-			thread_start(&closer->thread, "ferrule-close", thread_main, closer) == 0;
+		closer->started = thread_start(&closer->thread, "ferrule-close", thread_main,
+					  closer, thread_all_cpus()) == 0;
 	return closer->started;
 }
 

@@ -107,7 +107,7 @@ int log_start(void)
 	assert(!queue.running);
 	queue.running = true;
 	queue.stopping = false;
-	int result = thread_start(&thread, "ferrule-log", thread_main, NULL);
+	int result = thread_start(&thread, "ferrule-log", thread_main, NULL, thread_all_cpus());
 	if (result < 0)
 		queue.running = false;
 	else

@@ -27,6 +27,7 @@
 #include "monitor/log.h"
 #include "monitor/monitor.h"
 #include "monitor/placement.h"
+#include "monitor/start_cpus.h"
 #include "monitor/stats.h"
 #include "monitor/stream.h"
 #include "monitor/thread.h"
@@ -40,6 +41,10 @@
 #define LOOP_SPINS_A_LOOK    16u /* pauses between two looks at the clock */
 #define LOOP_TURNS_UNTOLD    8u
 #define LOOP_OPERATION_BYTES 16384u /* to move so many costs about as much as an operation does */
+
+/* A guest that starts has a few questions one after the other, each of which would wake a sleeper.
+ */
+#define LOOP_START_POLL_NS 2000000u
 
 /* An eventfd that io reads for as long as the loop lives. */
 struct wake_fd {
@@ -65,11 +70,13 @@ struct loop {
 	bool tell; /* posts to the guest's bell since it was last looked at for sleep */
 	struct spin spin;
 	uint64_t idle_ns; /* polled and slept until now */
-	int cpus;         /* that this process may use */
-	bool may_place;   /* the guest runs, and there are CPUs to choose from */
+	bool one_cpu;
+	bool may_place; /* the guest runs, and there are CPUs to choose from */
 	struct placement placement;
 	struct placement_threads threads;
-	unsigned untold_turns; /* TOGETHER: since something was first posted */
+	unsigned untold_turns;   /* TOGETHER: since something was first posted */
+	bool serving;            /* the guest has started; what came before teaches no spin */
+	uint64_t start_poll_end; /* until then each wait is polled for */
 	struct wake_fd doorbell;
 	struct wake_fd mail;
 
@@ -245,12 +252,16 @@ static bool poll_until(struct loop *loop, uint64_t end)
 
 static bool spin(struct loop *loop)
 {
-	uint64_t limit = spin_ns(&loop->spin);
+	uint64_t limit = loop->serving ? spin_ns(&loop->spin) : 0;
 	if (limit == 0)
 		return false;
 	uint64_t start = now_ns();
-	bool won = poll_until(loop, start + limit);
+	/* What is lost at the start says nothing of what follows. */
+	bool starting = start < loop->start_poll_end;
+	bool won = poll_until(loop, starting ? loop->start_poll_end : start + limit);
 	loop->idle_ns += now_ns() - start;
+	if (starting)
+		return won;
 	if (won) {
 		stats.polls_won++;
 		spin_won(&loop->spin);
@@ -348,9 +359,14 @@ static void stop_advance(struct loop *loop)
 static void guest_started_run(struct loop_message *message)
 {
 	struct loop *loop = io_container(message, struct loop, guest_started);
+	loop->serving = true;
+	if (loop->spin.limit_ns != 0)
+		loop->start_poll_end = now_ns() + LOOP_START_POLL_NS;
+	if (loop->config.start_cpus != NULL)
+		start_cpus_end(loop->config.start_cpus);
 	stream_table_start(loop->streams);
 	placement_init(&loop->placement, now_ns());
-	loop->may_place = loop->cpus > 1;
+	loop->may_place = !loop->one_cpu;
 }
 
 static void nap(void)
@@ -414,6 +430,7 @@ static void *thread_main(void *argument)
 		thread_end(loop);
 		return NULL;
 	}
+	stream_table_take_ahead(loop->streams);
 	while (loop->phase != LOOP_STOPPED) {
 		bool found = loop_turn(loop);
 		if (loop->phase != LOOP_SERVING) {
@@ -434,12 +451,6 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-static int allowed_cpus(void)
-{
-	cpu_set_t cpus;
-	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-}
-
 static void loop_free(struct loop *loop)
 {
 	if (loop->mail.fd >= 0)
@@ -455,8 +466,8 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	if (loop == NULL)
 		return -ENOMEM;
 	loop->config = *config;
-	loop->cpus = allowed_cpus();
-	spin_init(&loop->spin, loop->cpus > 1 ? config->config->poll_ns : 0);
+	loop->one_cpu = start_cpus_only_one(config->start_cpus);
+	spin_init(&loop->spin, loop->one_cpu ? 0 : config->config->poll_ns);
 	loop->drain_timer.op.done = drain_timer_done;
 	trim_init(&loop->trim, loop);
 	loop->stop.run = stop_run;
@@ -467,7 +478,7 @@ int loop_start(struct loop **ret_loop, const struct loop_config *config)
 	pthread_cond_init(&loop->started, NULL);
 	int result = loop->mail.fd < 0
 			     ? -errno
-			     : thread_start(&loop->thread, "ferrule-io", thread_main, loop);
+			     : thread_start(&loop->thread, "ferrule-io", thread_main, loop, NULL);
 	if (result < 0) {
 		loop_free(loop);
 		return result;

@@ -16,6 +16,7 @@ struct engine;
 struct engine_ops;
 struct io;
 struct loop;
+struct start_cpus;
 struct stream_table;
 struct worker_pool;
 
@@ -48,6 +49,7 @@ struct loop_config {
 	struct arena_ring control_ring[2]; /* of slot 0, indexed by enum pipe_side */
 	int doorbell_fd;
 	int interrupt_fd;
+	const struct start_cpus *start_cpus; /* of the thread that calls loop_start, until the guest runs; NULL: anywhere */
 };
 
 /* Starts the thread; it serves nothing until loop_guest_started. 0 or a negative errno. */

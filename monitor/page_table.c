@@ -80,6 +80,8 @@ static int walk(struct page_table *table, uint64_t va, unsigned int to_level, ui
 
 			if (!next)
 				return -ENOMEM;
+			/* Anonymous memory that is read first is faulted in twice. */
+			*(volatile uint64_t *)table_at(table, next) = 0;
 			*entry = next | ENTRY_LINK;
 		}
 		at = *entry & ENTRY_ADDRESS;
@@ -93,28 +95,53 @@ static bool range_valid(uint64_t va, uint64_t len)
 	return va < VA_END && len <= VA_END - va;
 }
 
+/* 4 KiB pages from va on, to the end of their table at the most; how many bytes, or a negative errno. */
+static int64_t map_small(
+	struct page_table *table, uint64_t va, uint64_t gpa, uint64_t len, unsigned int flags)
+{
+	uint64_t room = PAGE_SIZE_2M - va % PAGE_SIZE_2M;
+	uint64_t entry = page_table_entry(gpa, flags);
+	uint64_t *first, there = 0;
+	int error = walk(table, va, LEVEL_4K, &first);
+
+	if (error)
+		return error;
+	uint64_t count = (len < room ? len : room) / PAGE_SIZE_4K;
+	for (uint64_t i = 0; i < count; i++) {
+		there |= first[i];
+		first[i] = entry + i * PAGE_SIZE_4K;
+	}
+	return there ? -EEXIST : (int64_t)(count * PAGE_SIZE_4K);
+}
+
+static int64_t map_large(struct page_table *table, uint64_t va, uint64_t gpa, unsigned int flags)
+{
+	uint64_t *entry;
+	int error = walk(table, va, LEVEL_2M, &entry);
+
+	if (error)
+		return error;
+	if (*entry)
+		return -EEXIST;
+	*entry = page_table_entry(gpa, flags) | ENTRY_LARGE;
+	return (int64_t)PAGE_SIZE_2M;
+}
+
 int page_table_map(
 	struct page_table *table, uint64_t va, uint64_t gpa, uint64_t len, unsigned int flags)
 {
 	if (!aligned(va | gpa | len, PAGE_SIZE_4K) || !range_valid(va, len) ||
 		(flags & PAGE_WRITE && flags & PAGE_EXECUTE))
 		return -EINVAL;
-	uint64_t *entry = NULL;
-	for (uint64_t done = 0, step; done < len; done += step) {
-		bool large = aligned((va + done) | (gpa + done), PAGE_SIZE_2M) &&
-			     len - done >= PAGE_SIZE_2M;
+	for (int64_t step; len > 0; len -= (uint64_t)step) {
+		bool large = aligned(va | gpa, PAGE_SIZE_2M) && len >= PAGE_SIZE_2M;
 
-		step = large ? PAGE_SIZE_2M : PAGE_SIZE_4K;
-		if (done == 0 || large || aligned(va + done, PAGE_SIZE_2M)) {
-			int error = walk(table, va + done, large ? LEVEL_2M : LEVEL_4K, &entry);
-			if (error)
-				return error;
-		} else {
-			entry++; /* within the same lowest-level table */
-		}
-		if (*entry)
-			return -EEXIST;
-		*entry = page_table_entry(gpa + done, flags) | (large ? ENTRY_LARGE : 0);
+		step = large ? map_large(table, va, gpa, flags)
+			     : map_small(table, va, gpa, len, flags);
+		if (step < 0)
+			return (int)step;
+		va += (uint64_t)step;
+		gpa += (uint64_t)step;
 	}
 	return 0;
 }

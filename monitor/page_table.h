@@ -31,7 +31,7 @@ int page_table_init(struct page_table *table, unsigned char *memory, uint64_t gp
  * Maps [va, va + len) to [gpa, gpa + len), all multiples of 4096, with 2 MiB
  * pages where both addresses allow. 0; -EINVAL not aligned, not canonical
  * (only the lower half is used) or writable and executable; -EEXIST something
- * is mapped there; -ENOMEM the tables are full.
+ * is mapped there; -ENOMEM the tables are full. After an error the tables are of no use.
  */
 int page_table_map(
 	struct page_table *table, uint64_t va, uint64_t gpa, uint64_t len, unsigned int flags);

@@ -25,6 +25,7 @@
 #include "monitor/boot_page.h"
 #include "monitor/elf.h"
 #include "monitor/log.h"
+#include "monitor/start_cpus.h"
 #include "monitor/terminal.h"
 #include "monitor/thread.h"
 
@@ -230,7 +231,7 @@ static void *await_end(void *argument)
 
 static int start_thread(struct engine *engine)
 {
-	int result = thread_start(&engine->thread, "ferrule-child", await_end, engine);
+	int result = thread_start(&engine->thread, "ferrule-wait", await_end, engine, NULL);
 
 	engine->thread_started = result == 0;
 	return result;
@@ -305,12 +306,17 @@ static int process_start(const struct engine_config *config, struct engine **ret
 		error = config->prepared(config->context, ret_error, error_len);
 	if (error)
 		return error;
+	/* The guest would inherit it. */
+	if (config->start_cpus)
+		start_cpus_end(config->start_cpus);
 	struct engine *engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return log_sentence(ret_error, error_len, ENOMEM, "out of memory; free some");
 	engine->config = config;
 	engine->pidfd = -1;
 	engine->boot_fd = make_boot_file(config);
+	if (config->starts)
+		config->starts(config->context, engine);
 	error = engine->boot_fd < 0 ? engine->boot_fd : run_program(engine);
 	if (error) {
 		process_destroy(engine);

@@ -17,6 +17,7 @@
 #include "monitor/engine.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
+#include "monitor/start_cpus.h"
 #include "monitor/stats.h"
 
 #define ARENA_LEN             (2ull << 30) /* bytes, sparse; for how many streams: DATAPIPE.md 9.3 */
@@ -49,6 +50,7 @@ struct run {
 	atomic_int guest_status; /* written before end_fd */
 	int signal;              /* that stopped the run; 0: none */
 
+	struct start_cpus start_cpus; /* of the threads that work while the guest is made */
 	struct engine_config engine_config;
 	struct engine *engine;
 	struct loop *loop;
@@ -204,10 +206,8 @@ static int make_events(struct run *run)
 
 static int prepare(struct run *run)
 {
-	int error = grants_probe_listen(&run->config->grants, run->ret_error, run->error_len);
+	int error = choice_make(run->config, &run->choice, run->ret_error, run->error_len);
 
-	if (!error)
-		error = choice_make(run->config, &run->choice, run->ret_error, run->error_len);
 	if (!error)
 		error = make_mounts(run);
 	if (!error)
@@ -216,8 +216,6 @@ static int prepare(struct run *run)
 		error = make_memory(run);
 	if (!error)
 		error = make_doorbells(run);
-	if (!error)
-		error = make_events(run);
 	return error;
 }
 
@@ -254,24 +252,44 @@ static int start_loop(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
+		.start_cpus = &run->start_cpus,
 	};
 	int error = loop_start(&run->loop, &config);
 
 	return error ? cannot_start_loop(run, -error) : 0;
 }
 
-/* The I/O thread makes its part while the engine makes the guest's. */
-static int wait_for_loop(void *context, char *ret_error, size_t error_len)
+static int wait_for_loop(struct run *run)
 {
-	struct run *run = context;
 	int error = loop_wait_started(run->loop);
 
-	assert(ret_error == run->ret_error && error_len == run->error_len);
 	if (!error)
 		return 0;
 	run->loop = NULL;
 	return run->config->io == IO_URING ? cannot_use_uring(run, -error)
 					   : cannot_start_loop(run, -error);
+}
+
+/* While the I/O thread makes its part and the engine the guest's. */
+static int prepare_beside(void *context, char *ret_error, size_t error_len)
+{
+	struct run *run = context;
+	int error = start_loop(run);
+
+	assert(ret_error == run->ret_error && error_len == run->error_len);
+	if (!error)
+		error = grants_probe_listen(&run->config->grants, ret_error, error_len);
+	if (!error)
+		error = start_log(run);
+	return error ? error : wait_for_loop(run);
+}
+
+/* From whichever thread starts it. */
+static void guest_starts(void *context, struct engine *engine)
+{
+	struct run *run = context;
+
+	loop_guest_started(run->loop, run->choice.ops, engine);
 }
 
 /* From whichever thread saw it. */
@@ -315,20 +333,45 @@ static int start_guest(struct run *run)
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
 		.doorbell_fd = run->doorbell_fd,
 		.interrupt_fd = run->interrupt_fd,
-		.prepared = wait_for_loop,
+		.start_cpus = &run->start_cpus,
+		.prepared = prepare_beside,
+		.starts = guest_starts,
 		.ended = guest_ended,
 		.context = run,
 	};
-	sigset_t before;
-	hold_signals(&before);
+	start_cpus_begin(&run->start_cpus);
 	int error = run->choice.ops->start(
 		&run->engine_config, &run->engine, run->ret_error, run->error_len);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	start_cpus_end(&run->start_cpus);
 	if (error)
 		return error;
 	log_line(LOG_INFO, "running %s (engine %s)", run->choice.path, run->choice.ops->name);
-	loop_guest_started(run->loop, run->choice.ops, run->engine);
 	return 0;
+}
+
+/* The guest runs already, and nobody will wait for its end. */
+static void end_guest(struct run *run)
+{
+	run->choice.ops->halt(run->engine);
+	loop_stop(run->loop, 0);
+	run->loop = NULL;
+	run->choice.ops->destroy(run->engine);
+	run->engine = NULL;
+}
+
+/* What only the wait for the end needs is made last, beside the guest. */
+static int start(struct run *run)
+{
+	sigset_t before;
+	hold_signals(&before);
+	int error = start_guest(run);
+	if (!error) {
+		error = make_events(run);
+		if (error)
+			end_guest(run);
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
 }
 
 /* ---- taking apart */
@@ -427,11 +470,7 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	if (!error)
 		error = prepare(&run);
 	if (!error)
-		error = start_log(&run);
-	if (!error)
-		error = start_loop(&run);
-	if (!error)
-		error = start_guest(&run);
+		error = start(&run);
 	if (!error)
 		event_base_dispatch(run.base);
 	free_events(&run);

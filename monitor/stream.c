@@ -14,16 +14,23 @@
 
 #define STREAM_TURN 256u /* frames of one stream that are taken at a time */
 
+/* Rings that a guest's first streams will want, mapped before it runs and touches memory itself. */
+#define AHEAD_RINGS    10u /* of a listener and its first accepts */
+#define AHEAD_CAPACITY (256u << 10) /* as the guest's library asks for */
+
 struct stream_table {
 	struct loop *loop;
-	struct stream *stream; /* [slots]; slot 0 is the control pipe */
+	struct stream *stream; /* [slots]; slot 0 is the control pipe; the two arrays lie behind it */
 	uint32_t *generation;  /* [slots] of the last stream there */
 	uint32_t *free_slot;   /* a stack: last in, first out, so that warm pipes come first */
 	uint32_t free_count;
+	uint32_t unused; /* from here on no slot was ever taken */
 	uint32_t slots;
 	unsigned held;
 	uint32_t sweep; /* the slot that the sweep has come to */
 	bool sweep_met_moved;
+	struct arena_ring ahead[AHEAD_RINGS]; /* fresh ones */
+	unsigned ahead_count;
 };
 
 const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
@@ -62,6 +69,18 @@ static int control_attach(struct stream_table *table)
 	return control_pipe_create(stream);
 }
 
+/* Without memory for them there are fewer, and whoever wants one will hear of it. */
+void stream_table_take_ahead(struct stream_table *table)
+{
+	struct arena *arena = loop_arena(table->loop);
+	bool fresh;
+
+	while (table->ahead_count < AHEAD_RINGS &&
+		arena_take_ring(arena, AHEAD_CAPACITY, &table->ahead[table->ahead_count], &fresh) ==
+			0)
+		table->ahead_count++;
+}
+
 int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 {
 	struct stream_table *table = calloc(1, sizeof(*table));
@@ -69,15 +88,16 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 		return -ENOMEM;
 	table->loop = loop;
 	table->slots = arena_slots(loop_arena(loop));
-	table->stream = calloc(table->slots, sizeof(*table->stream));
-	table->generation = calloc(table->slots, sizeof(*table->generation));
-	table->free_slot = calloc(table->slots, sizeof(*table->free_slot));
-	if (table->stream == NULL || table->generation == NULL || table->free_slot == NULL) {
-		stream_table_destroy(table);
+	/* In one piece, so large that calloc has it from the kernel and touches none of it. */
+	table->stream = calloc(table->slots, sizeof(*table->stream) +
+			sizeof(*table->generation) + sizeof(*table->free_slot));
+	if (table->stream == NULL) {
+		free(table);
 		return -ENOMEM;
 	}
-	for (uint32_t slot = table->slots - 1; slot > 0; slot--)
-		table->free_slot[table->free_count++] = slot;
+	table->generation = (uint32_t *)(void *)(table->stream + table->slots);
+	table->free_slot = table->generation + table->slots;
+	table->unused = 1;
 	int result = control_attach(table);
 	if (result < 0) {
 		stream_table_destroy(table);
@@ -89,10 +109,7 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 
 void stream_table_destroy(struct stream_table *table)
 {
-	if (table->stream != NULL)
-		control_pipe_destroy(&table->stream[0]);
-	free(table->free_slot);
-	free(table->generation);
+	control_pipe_destroy(&table->stream[0]);
 	free(table->stream);
 	free(table);
 }
@@ -118,9 +135,20 @@ struct stream *stream_find(struct stream_table *table, uint64_t id)
 
 /* ---- making and unmaking */
 
+static int take_ring_ahead(struct stream_table *table, struct arena_ring *ret_ring)
+{
+	*ret_ring = table->ahead[table->ahead_count - 1];
+	int result = loop_map_ring(table->loop, ret_ring->offset, ret_ring->capacity);
+	if (result == 0)
+		table->ahead_count--;
+	return result;
+}
+
 static int take_ring(struct stream_table *table, uint64_t capacity, struct arena_ring *ret_ring)
 {
 	bool fresh;
+	if (capacity == AHEAD_CAPACITY && table->ahead_count != 0)
+		return take_ring_ahead(table, ret_ring);
 	int result = arena_take_ring(loop_arena(table->loop), capacity, ret_ring, &fresh);
 	if (result < 0 || !fresh)
 		return result;
@@ -130,12 +158,17 @@ static int take_ring(struct stream_table *table, uint64_t capacity, struct arena
 	return result;
 }
 
+static uint32_t take_slot(struct stream_table *table)
+{
+	return table->free_count != 0 ? table->free_slot[--table->free_count] : table->unused++;
+}
+
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
 	struct stream **ret_stream)
 {
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
-	if (table->free_count == 0)
+	if (table->free_count == 0 && table->unused == table->slots)
 		return -ENFILE;
 	const struct arena *arena = loop_arena(table->loop);
 	struct arena_ring ring[2];
@@ -149,7 +182,7 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 		arena_give_ring(loop_arena(table->loop), &ring[PIPE_GUEST]);
 		return result;
 	}
-	uint32_t slot = table->free_slot[--table->free_count];
+	uint32_t slot = take_slot(table);
 	if (++table->generation[slot] == 0)
 		table->generation[slot] = 1;
 	struct stream *stream = &table->stream[slot];
@@ -249,7 +282,7 @@ void stream_guest_close(struct stream *stream)
 
 void stream_table_close_all(struct stream_table *table)
 {
-	for (uint32_t slot = 1; slot < table->slots; slot++)
+	for (uint32_t slot = 1; slot < table->unused; slot++)
 		if (table->stream[slot].state != STREAM_FREE)
 			stream_guest_close(&table->stream[slot]);
 }

@@ -87,6 +87,8 @@ struct stream {
 struct stream_table;
 int stream_table_create(struct stream_table **ret_table, struct loop *loop);
 void stream_table_destroy(struct stream_table *table);
+/* Maps rings for the first streams, while nothing else is to be done. */
+void stream_table_take_ahead(struct stream_table *table);
 /* The guest is about to run: the control pipe comes alive. */
 void stream_table_start(struct stream_table *table);
 /* The slot that the guest's bell named; unknown slots are ignored. */

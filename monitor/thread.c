@@ -1,9 +1,11 @@
 #include "monitor/thread.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+
+static pthread_once_t all_once = PTHREAD_ONCE_INIT;
+static cpu_set_t all;
 
 struct begin {
 	const char *name;
@@ -11,23 +13,16 @@ struct begin {
 	void *argument;
 };
 
-static pthread_once_t allowed_once = PTHREAD_ONCE_INIT;
-static cpu_set_t allowed; /* to the process, before any of its threads was placed */
-
-static void allowed_find(void)
+static void find_all(void)
 {
-	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
-		CPU_ZERO(&allowed);
+	if (sched_getaffinity(0, sizeof(all), &all) < 0)
+		CPU_ZERO(&all);
 }
 
-/* A new thread has the CPUs of the one that started it. */
-static void free_from_placement(pthread_t thread)
+const cpu_set_t *thread_all_cpus(void)
 {
-	cpu_set_t own;
-
-	if (CPU_COUNT(&allowed) > 0 && sched_getaffinity(0, sizeof(own), &own) == 0 &&
-		!CPU_EQUAL(&own, &allowed))
-		pthread_setaffinity_np(thread, sizeof(allowed), &allowed);
+	pthread_once(&all_once, find_all);
+	return CPU_COUNT(&all) > 0 ? &all : NULL;
 }
 
 /* A thread that names itself does it by one system call, one that names another by way of /proc. */
@@ -40,23 +35,33 @@ static void *begin(void *argument)
 	return begin.main(begin.argument);
 }
 
-int thread_start(
-	pthread_t *ret_thread, const char *name, void *(*main)(void *argument), void *argument)
+static int create(pthread_t *ret_thread, struct begin *first, const cpu_set_t *cpus)
+{
+	sigset_t signals, before;
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	if (cpus != NULL)
+		pthread_attr_setaffinity_np(&attr, sizeof(*cpus), cpus);
+	sigfillset(&signals);
+	pthread_sigmask(SIG_SETMASK, &signals, &before);
+	int result = -pthread_create(ret_thread, &attr, begin, first);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	return result;
+}
+
+int thread_start(pthread_t *ret_thread, const char *name, void *(*main)(void *argument),
+	void *argument, const cpu_set_t *cpus)
 {
 	struct begin *first = malloc(sizeof(*first));
-	sigset_t all, before;
 
+	thread_all_cpus(); /* at the latest now */
 	if (first == NULL)
 		return -ENOMEM;
 	*first = (struct begin){name, main, argument};
-	pthread_once(&allowed_once, allowed_find);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int result = -pthread_create(ret_thread, NULL, begin, first);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int result = create(ret_thread, first, cpus);
 	if (result < 0)
 		free(first);
-	else
-		free_from_placement(*ret_thread);
 	return result;
 }

@@ -1,17 +1,24 @@
 /*
- * thread: how the monitor starts its threads. Each has a name (top -H, gdb), takes no signals (they are
- * the main thread's) and may run wherever the process might when its first thread was started, wherever
- * the one who starts it runs just now (placement.h).
+ * thread: how the monitor starts its threads. Each has a name (top -H, gdb) and takes no signals: they
+ * are the main thread's.
  */
 #ifndef FERRULE_MONITOR_THREAD_H
 #define FERRULE_MONITOR_THREAD_H
 
 #include <pthread.h>
+#include <sched.h>
 
 #define THREAD_NAME_MAX 15 /* bytes: Linux cuts nothing off, it refuses */
 
-/* 0 or a negative errno; then there is no thread. */
-int thread_start(
-	pthread_t *ret_thread, const char *name, void *(*main)(void *argument), void *argument);
+/*
+ * The CPUs of the process, as they were when this was first called: before any thread was bound
+ * (start_cpus.h, placement.h). NULL: it cannot be told.
+ */
+const cpu_set_t *thread_all_cpus(void);
+
+/* A thread that may run on these CPUs; NULL: on those of the caller. 0 or a negative errno, then there is
+ * none. */
+int thread_start(pthread_t *ret_thread, const char *name, void *(*main)(void *argument),
+	void *argument, const cpu_set_t *cpus);
 
 #endif

@@ -11,24 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "monitor/boot_page.h"
 #include "monitor/log.h"
+#include "monitor/start_cpus.h"
 #include "monitor/thread.h"
 
-#define DOORBELL_GSI  0 /* the only interrupt that there is */
-#define SPLIT_GSIS    24
-#define MSI_ADDRESS   0xfee00000u /* to the local APIC with id 0, fixed delivery */
-#define TSS_ADDRESS   0xfffbd000u /* three pages that old VMX needs somewhere */
 #define STOP_RETRY_NS 10000000
-
-/*
- * The arena's first memory slot: its head and rings for 490 streams of the guest library's size,
- * 256 KiB each way. KVM with shadow page tables allocates and clears 2.5 KiB for each MiB of a
- * slot, so that a slot for the whole arena would take 0.7-1.1 ms before the guest runs, and 5 MiB.
- */
-#define ARENA_FIRST (256ull << 20)
-
-enum { SLOT_RAM, SLOT_ARENA, SLOT_ARENA_REST };
 
 static const struct {
 	int cap;
@@ -85,156 +72,55 @@ int engine_kvm_usable(char *ret_error, size_t error_len)
 	return 0;
 }
 
-/* Only the local APIC in the kernel where KVM has it so: there is no PIC, IOAPIC or PIT to serve.
- */
-static int make_irqchip(const struct engine *engine)
-{
-	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {SPLIT_GSIS}};
-
-	if (ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP) > 0 &&
-		ioctl(engine->vm_fd, KVM_ENABLE_CAP, &split) == 0)
-		return 0;
-	return ioctl(engine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0 ? -errno : 0;
-}
-
-static int add_slot(const struct engine *engine, uint32_t slot, uint64_t gpa, unsigned char *bytes,
-	uint64_t len)
-{
-	struct kvm_userspace_memory_region region = {.slot = slot,
-		.guest_phys_addr = gpa,
-		.memory_size = len,
-		.userspace_addr = (uintptr_t)bytes};
-
-	return ioctl(engine->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
-}
-
-/* Gives the arena up to 'end' a slot, behind what has one. */
-static int show_arena(struct engine *engine, uint32_t slot, uint64_t end)
-{
-	uint64_t from = engine->arena_shown;
-	int error = add_slot(
-		engine, slot, engine->memory.arena_gpa + from, engine->arena + from, end - from);
-
-	if (!error)
-		engine->arena_shown = end;
-	return error;
-}
-
-static uint64_t arena_first(const struct arena *arena)
-{
-	return arena_len(arena) < ARENA_FIRST ? arena_len(arena) : ARENA_FIRST;
-}
-
-/*
- * The slots come before the interrupt controller and the doorbell: registering a device makes the
- * next change of the slots wait for a grace period of the kernel, 5-7 ms.
- */
-static int make_vm(struct engine *engine)
-{
-	engine->vm_fd = ioctl(engine->kvm_fd, KVM_CREATE_VM, 0);
-	if (engine->vm_fd < 0)
-		return -errno;
-	fcntl(engine->vm_fd, F_SETFD, FD_CLOEXEC);
-	ioctl(engine->vm_fd, KVM_SET_TSS_ADDR,
-		TSS_ADDRESS); /* unknown outside VMX, not needed there */
-	int error =
-		add_slot(engine, SLOT_RAM, VM_RAM_GPA, engine->memory.ram, engine->memory.ram_len);
-	if (!error)
-		error = show_arena(engine, SLOT_ARENA, arena_first(engine->config->arena));
-	return error ? error : make_irqchip(engine);
-}
-
-/* Guest to host: a store to the doorbell page. Without a length KVM need not look at the
- * instruction on VMX. */
-static int wire_doorbell(const struct engine *engine)
-{
-	struct kvm_ioeventfd event = {.addr = VM_DOORBELL_GPA, .fd = engine->config->doorbell_fd};
-
-	if (ioctl(engine->vm_fd, KVM_IOEVENTFD, &event) == 0)
-		return 0;
-	event.len = sizeof(uint32_t);
-	return ioctl(engine->vm_fd, KVM_IOEVENTFD, &event) < 0 ? -errno : 0;
-}
-
-/* Host to guest: the eventfd becomes a message-signalled interrupt. */
-static int wire_interrupt(const struct engine *engine)
-{
-	union { /* the table, with room for its one entry behind it */
-		struct kvm_irq_routing table;
-		unsigned char bytes[sizeof(struct kvm_irq_routing) +
-				    sizeof(struct kvm_irq_routing_entry)];
-	} routing = {.table.nr = 1};
-	struct kvm_irqfd irqfd = {
-		.fd = (uint32_t)engine->config->interrupt_fd, .gsi = DOORBELL_GSI};
-
-	routing.table.entries[0] = (struct kvm_irq_routing_entry){.gsi = DOORBELL_GSI,
-		.type = KVM_IRQ_ROUTING_MSI,
-		.u.msi = {.address_lo = MSI_ADDRESS, .data = BOOT_INTERRUPT_VECTOR}};
-	if (ioctl(engine->vm_fd, KVM_SET_GSI_ROUTING, &routing) < 0 ||
-		ioctl(engine->vm_fd, KVM_IRQFD, &irqfd) < 0)
-		return -errno;
-	return 0;
-}
-
-static int make_vcpu(struct engine *engine)
-{
-	engine->vcpu_fd = ioctl(engine->vm_fd, KVM_CREATE_VCPU, 0);
-	if (engine->vcpu_fd < 0)
-		return -errno;
-	fcntl(engine->vcpu_fd, F_SETFD, FD_CLOEXEC);
-	int len = ioctl(engine->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (len < 0)
-		return -errno;
-	engine->run_len = (size_t)len;
-	engine->run =
-		mmap(NULL, engine->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, engine->vcpu_fd, 0);
-	if (engine->run == MAP_FAILED) {
-		engine->run = NULL;
-		return -errno;
-	}
-	return 0;
-}
-
-static int write_boot_page(struct engine *engine)
-{
-	struct boot_info *boot = &engine->memory.boot;
-	int error = vm_cpu_tsc(engine, &boot->tsc_hz, &boot->tsc_start);
-
-	return error ? error : boot_page_write(engine->memory.boot_page, engine->config, boot);
-}
-
-static int make_machine(struct engine *engine, char *ret_error, size_t error_len)
-{
-	const char *what = "a virtual machine";
-	int error = make_vm(engine);
-
-	if (!error) {
-		what = "its doorbells";
-		error = wire_doorbell(engine);
-	}
-	if (!error)
-		error = wire_interrupt(engine);
-	if (!error) {
-		what = "its vCPU";
-		error = make_vcpu(engine);
-	}
-	if (error)
-		return log_sentence(ret_error, error_len, -error,
-			"KVM cannot make %s: %s; try --engine process", what, strerror(-error));
-	error = vm_cpu_reset(engine, ret_error, error_len);
-	if (error)
-		return error;
-	error = write_boot_page(engine);
-	if (error)
-		return log_sentence(ret_error, error_len, -error,
-			"cannot tell the guest's time stamp counter: %s; try --engine process",
-			strerror(-error));
-	return 0;
-}
-
 static void on_stop(int signal)
 {
 	(void)signal; /* only there to end system calls */
+}
+
+/* ---- start: the vCPU's thread makes the machine, the caller what the guest will find in it */
+
+static void set_start(struct engine *engine, enum vm_start start)
+{
+	pthread_mutex_lock(&engine->lock);
+	engine->start = start;
+	pthread_cond_broadcast(&engine->start_changed);
+	pthread_mutex_unlock(&engine->lock);
+}
+
+/* Until it is no longer 'start'. */
+static enum vm_start await_start(struct engine *engine, enum vm_start start)
+{
+	pthread_mutex_lock(&engine->lock);
+	while (engine->start == start)
+		pthread_cond_wait(&engine->start_changed, &engine->lock);
+	enum vm_start result = engine->start;
+	pthread_mutex_unlock(&engine->lock);
+	return result;
+}
+
+static void *thread_main(void *argument)
+{
+	struct engine *engine = argument;
+	const struct engine_config *config = engine->config;
+	int error = vm_machine_make(engine, engine->sentence, sizeof(engine->sentence));
+
+	if (await_start(engine, VM_START_MAKING) == VM_START_ABANDONED)
+		return NULL;
+	if (!error)
+		error = vm_cpu_reset(engine, engine->sentence, sizeof(engine->sentence));
+	if (await_start(engine, VM_START_ASKED) == VM_START_ABANDONED)
+		return NULL;
+	if (!error)
+		error = vm_machine_ready(engine, engine->sentence, sizeof(engine->sentence));
+	engine->start_error = error;
+	if (!error && config->starts)
+		config->starts(config->context, engine);
+	set_start(engine, VM_START_OVER);
+	if (config->start_cpus)
+		start_cpus_end(config->start_cpus);
+	if (!error)
+		vm_run(engine);
+	return NULL;
 }
 
 static int start_thread(struct engine *engine)
@@ -242,59 +128,88 @@ static int start_thread(struct engine *engine)
 	struct sigaction action = {.sa_handler = on_stop};
 
 	sigaction(VM_SIGNAL_STOP, &action, NULL);
-	int result = thread_start(&engine->thread, "ferrule-vcpu", vm_run, engine);
+	int result = thread_start(&engine->thread, "ferrule-vcpu", thread_main, engine,
+		start_cpus_others(engine->config->start_cpus));
 	engine->thread_started = result == 0;
 	return result;
 }
 
-static void vm_destroy(struct engine *engine);
-
-static int prepare(struct engine *engine, char *ret_error, size_t error_len)
+static void join_thread(struct engine *engine)
 {
-	const struct engine_config *config = engine->config;
-	struct elf_image image;
-	int error = elf_read(config->image_fd, config->image_path, BOOT_PLATFORM_KVM, &image,
-		ret_error, error_len);
+	pthread_join(engine->thread, NULL);
+	engine->thread_started = false;
+}
 
-	if (error)
-		return error;
+/* What the memory slots need: addresses, behind which nothing is yet. */
+static int reserve(struct engine *engine, const struct elf_image *image, char *ret_error,
+	size_t error_len)
+{
 	engine->kvm_fd = open_kvm(ret_error, error_len);
 	if (engine->kvm_fd < 0)
 		return engine->kvm_fd;
-	vm_cpuid_begin(&engine->cpuid, engine->kvm_fd);
-	error = vm_memory_create(&engine->memory, config, &image, ret_error, error_len);
+	return vm_memory_reserve(&engine->memory, engine->config, image, ret_error, error_len);
+}
+
+/* Beside the vCPU's thread. */
+static int fill(struct engine *engine, const struct elf_image *image, char *ret_error,
+	size_t error_len)
+{
+	const struct engine_config *config = engine->config;
+	/* This first: KVM has the process's memory locked while it makes the VM. */
+	int error = vm_cpu_ask_cpuid(engine, ret_error, error_len);
+
 	if (error)
 		return error;
-	engine->arena = mmap(NULL, arena_len(config->arena), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE, arena_fd(config->arena), 0);
-	if (engine->arena == MAP_FAILED) {
-		engine->arena = NULL;
-		return log_sentence(ret_error, error_len, errno,
-			"cannot map the pipe arena: %s; give less memory to pipes",
-			strerror(errno));
-	}
-	return make_machine(engine, ret_error, error_len);
+	set_start(engine, VM_START_ASKED);
+	error = vm_memory_fill(&engine->memory, config, image, ret_error, error_len);
+	if (!error && config->prepared)
+		error = config->prepared(config->context, ret_error, error_len);
+	return error;
 }
+
+static int run_both(struct engine *engine, const struct elf_image *image, char *ret_error,
+	size_t error_len)
+{
+	int error = start_thread(engine);
+
+	if (error)
+		return log_sentence(ret_error, error_len, -error,
+			"cannot start the vCPU's thread: %s; raise the process limit",
+			strerror(-error));
+	error = fill(engine, image, ret_error, error_len);
+	set_start(engine, error ? VM_START_ABANDONED : VM_START_FILLED);
+	if (!error) {
+		vm_memory_map_rest(&engine->memory);
+		await_start(engine, VM_START_FILLED);
+		error = engine->start_error;
+		if (error)
+			log_sentence(ret_error, error_len, -error, "%s", engine->sentence);
+	}
+	if (error)
+		join_thread(engine);
+	return error;
+}
+
+static void vm_destroy(struct engine *engine);
 
 static int vm_start(const struct engine_config *config, struct engine **ret_engine, char *ret_error,
 	size_t error_len)
 {
 	struct engine *engine = calloc(1, sizeof(*engine));
+	struct elf_image image;
 
 	if (!engine)
 		return log_sentence(ret_error, error_len, ENOMEM, "out of memory; free some");
 	engine->config = config;
-	engine->kvm_fd = engine->vm_fd = engine->vcpu_fd = engine->memory.ram_fd = -1;
-	int error = prepare(engine, ret_error, error_len);
-	if (!error && config->prepared)
-		error = config->prepared(config->context, ret_error, error_len);
-	if (!error) {
-		error = start_thread(engine);
-		if (error)
-			log_sentence(ret_error, error_len, -error,
-				"cannot start the vCPU's thread: %s; raise the process limit",
-				strerror(-error));
-	}
+	engine->kvm_fd = engine->vm_fd = engine->vcpu_fd = -1;
+	pthread_mutex_init(&engine->lock, NULL);
+	pthread_cond_init(&engine->start_changed, NULL);
+	int error = elf_read(config->image_fd, config->image_path, BOOT_PLATFORM_KVM, &image,
+		ret_error, error_len);
+	if (!error)
+		error = reserve(engine, &image, ret_error, error_len);
+	if (!error)
+		error = run_both(engine, &image, ret_error, error_len);
 	if (error) {
 		vm_destroy(engine);
 		return error;
@@ -303,11 +218,13 @@ static int vm_start(const struct engine_config *config, struct engine **ret_engi
 	return 0;
 }
 
+/* ---- while it runs */
+
 /* The first ring behind the arena's first slot makes the second one, while the guest runs. */
 static int vm_map_ring(struct engine *engine, uint64_t offset, uint64_t capacity)
 {
 	if (offset + capacity > engine->arena_shown) {
-		int error = show_arena(engine, SLOT_ARENA_REST, arena_len(engine->config->arena));
+		int error = vm_machine_show_rest(engine);
 		if (error)
 			return error;
 	}
@@ -348,7 +265,7 @@ static void vm_destroy(struct engine *engine)
 	if (!engine)
 		return;
 	vm_halt(engine);
-	vm_cpuid_end(&engine->cpuid);
+	free(engine->cpuid);
 	if (engine->run)
 		munmap(engine->run, engine->run_len);
 	if (engine->vcpu_fd >= 0)
@@ -357,9 +274,9 @@ static void vm_destroy(struct engine *engine)
 		close(engine->vm_fd);
 	if (engine->kvm_fd >= 0)
 		close(engine->kvm_fd);
-	if (engine->arena)
-		munmap(engine->arena, arena_len(engine->config->arena));
 	vm_memory_destroy(&engine->memory);
+	pthread_cond_destroy(&engine->start_changed);
+	pthread_mutex_destroy(&engine->lock);
 	free(engine);
 }
 

@@ -42,58 +42,31 @@
 
 #define CPUID_ENTRIES 256
 
-static void *ask_cpuid(void *argument)
+int vm_cpu_ask_cpuid(struct engine *engine, char *ret_error, size_t error_len)
 {
-	struct vm_cpuid *cpuid = argument;
 	struct kvm_cpuid2 *list =
 		calloc(1, sizeof(*list) + CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2));
 
-	cpuid->list = list;
-	if (!list) {
-		cpuid->error = -ENOMEM;
-		return NULL;
-	}
+	engine->cpuid = list;
+	if (!list)
+		return log_sentence(ret_error, error_len, ENOMEM, "out of memory; free some");
 	list->nent = CPUID_ENTRIES;
-	if (ioctl(cpuid->kvm_fd, KVM_GET_SUPPORTED_CPUID, list) < 0)
-		cpuid->error = -errno;
-	for (unsigned int i = 0; !cpuid->error && i < list->nent; i++)
+	if (ioctl(engine->kvm_fd, KVM_GET_SUPPORTED_CPUID, list) < 0)
+		return log_sentence(ret_error, error_len, errno,
+			"KVM does not say what it supports of CPUID (%s); try --engine process",
+			strerror(errno));
+	for (unsigned int i = 0; i < list->nent; i++)
 		if (list->entries[i].function == 1)
 			list->entries[i].ecx |= CPUID_X2APIC | CPUID_TSC_DEADLINE;
-	return NULL;
-}
-
-void vm_cpuid_begin(struct vm_cpuid *cpuid, int kvm_fd)
-{
-	*cpuid = (struct vm_cpuid){.kvm_fd = kvm_fd};
-	cpuid->thread_started =
-		thread_start(&cpuid->thread, "ferrule-cpuid", ask_cpuid, cpuid) == 0;
-	if (!cpuid->thread_started)
-		ask_cpuid(cpuid);
-}
-
-static void join(struct vm_cpuid *cpuid)
-{
-	if (cpuid->thread_started)
-		pthread_join(cpuid->thread, NULL);
-	cpuid->thread_started = false;
-}
-
-void vm_cpuid_end(struct vm_cpuid *cpuid)
-{
-	join(cpuid);
-	free(cpuid->list);
-	cpuid->list = NULL;
+	return 0;
 }
 
 static int set_cpuid(struct engine *engine)
 {
-	struct vm_cpuid *cpuid = &engine->cpuid;
+	int error = ioctl(engine->vcpu_fd, KVM_SET_CPUID2, engine->cpuid) < 0 ? -errno : 0;
 
-	join(cpuid);
-	int error = cpuid->error;
-	if (!error && ioctl(engine->vcpu_fd, KVM_SET_CPUID2, cpuid->list) < 0)
-		error = -errno;
-	vm_cpuid_end(cpuid);
+	free(engine->cpuid);
+	engine->cpuid = NULL;
 	return error;
 }
 
@@ -129,8 +102,9 @@ static int set_system_registers(const struct engine *engine)
 
 static int set_registers(const struct engine *engine)
 {
+	/* Where the boot info lies is fixed, so that this need not wait for the memory. */
 	struct kvm_regs regs = {
-		.rip = engine->memory.entry, .rdi = engine->memory.boot_va, .rflags = RFLAGS_FIXED};
+		.rip = engine->memory.entry, .rdi = VM_BOOT_VA, .rflags = RFLAGS_FIXED};
 	struct kvm_fpu fpu = {.fcw = FCW_DEFAULT, .mxcsr = MXCSR_MASKED};
 
 	if (ioctl(engine->vcpu_fd, KVM_SET_REGS, &regs) < 0 ||

@@ -1,6 +1,6 @@
 /*
  * The guest's memory. Guest physical: RAM, then the page tables, then (2 MiB
- * aligned) the pipe arena; sparse memfds, so only what is touched exists.
+ * aligned) the pipe arena, which is a memfd; only what is touched exists.
  * Guest virtual, each part with something unmapped around it:
  *
  *   0x100000     the kernel's segments, CPL 0 only
@@ -11,6 +11,7 @@
  */
 #include "monitor/vm.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,11 @@
 
 #define WINDOW_ALIGN (1ull << 30)
 #define HEAP_MIN     PAGE_SIZE_2M
+
+/* By touch_first_pages: the control pipe's structures, the stacks of main and of a first connection. */
+#define HEAP_TOUCHED   (2 * PAGE_SIZE_4K)
+#define STACKS_TOUCHED 2
+#define DATA_TOUCHED   (3 * PAGE_SIZE_4K) /* a larger segment is a stack, or data that is not all used */
 #define MEMORY_MAX   (1ull << 38) /* with the arena behind it still within 40 bits of address */
 
 static uint64_t round_up(uint64_t value, uint64_t to)
@@ -72,20 +78,21 @@ static uint64_t take(struct vm_memory *memory, uint64_t len)
 	return offset;
 }
 
-static int make_ram(struct vm_memory *memory, const struct plan *plan, uint64_t len)
+/* The arena lies behind the RAM here as it does for the guest, so that one memory slot can have both. */
+static int map_ram(struct vm_memory *memory, const struct arena *arena)
 {
-	memory->memory_len = round_up(len, PAGE_SIZE_4K);
-	memory->ram_len = memory->memory_len + round_up(plan->tables_len, PAGE_SIZE_4K);
-	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
-	memory->ram_fd = memfd_create("ferrule-ram", MFD_CLOEXEC);
-	if (memory->ram_fd < 0 || ftruncate(memory->ram_fd, (off_t)memory->ram_len) < 0)
+	uint64_t arena_at = memory->arena_gpa - VM_RAM_GPA;
+	uint64_t len = arena_at + arena_len(arena);
+	unsigned char *ram = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (ram == MAP_FAILED)
 		return -errno;
-	memory->ram = mmap(NULL, memory->ram_len, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE, memory->ram_fd, 0);
-	if (memory->ram == MAP_FAILED) {
-		memory->ram = NULL;
+	memory->ram = ram;
+	memory->mapped_len = len;
+	if (mmap(ram + arena_at, arena_len(arena), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, arena_fd(arena), 0) == MAP_FAILED)
 		return -errno;
-	}
 	return page_table_init(&memory->table, memory->ram + memory->memory_len,
 		VM_RAM_GPA + memory->memory_len, memory->ram_len - memory->memory_len);
 }
@@ -97,6 +104,22 @@ static unsigned int page_flags(uint32_t segment_flags)
 	       (segment_flags & BOOT_PF_KERNEL ? 0u : PAGE_USER);
 }
 
+/* Writes to the last 'len' bytes before offset 'end' of RAM. */
+static void touch(struct vm_memory *memory, uint64_t end, uint64_t len)
+{
+	for (uint64_t done = 0; done < len; done += PAGE_SIZE_4K)
+		((volatile unsigned char *)memory->ram)[end - done - 1] = 0;
+}
+
+/* Behind what was read from the file: a stack is used from its end, small data all over. */
+static void touch_writable(struct vm_memory *memory, uint64_t offset, const struct elf_segment *s)
+{
+	uint64_t end = offset + round_up(s->mem_len, PAGE_SIZE_4K);
+	uint64_t fresh = end - round_up(offset + s->file_len, PAGE_SIZE_4K);
+
+	touch(memory, end, fresh < DATA_TOUCHED ? fresh : PAGE_SIZE_4K);
+}
+
 static int load_segment(struct vm_memory *memory, int fd, const struct elf_segment *s)
 {
 	uint64_t offset = take(memory, s->mem_len);
@@ -106,6 +129,8 @@ static int load_segment(struct vm_memory *memory, int fd, const struct elf_segme
 		return -errno;
 	if ((uint64_t)got != s->file_len)
 		return -ENOEXEC; /* it became shorter since its headers were read */
+	if (s->flags & ELF_WRITE)
+		touch_writable(memory, offset, s);
 	return page_table_map(&memory->table, s->address, VM_RAM_GPA + offset,
 		round_up(s->mem_len, PAGE_SIZE_4K), page_flags(s->flags));
 }
@@ -117,7 +142,6 @@ static int load_image(struct vm_memory *memory, int fd, const struct elf_image *
 		if (error)
 			return error;
 	}
-	memory->entry = image->entry;
 	return 0;
 }
 
@@ -134,11 +158,11 @@ static int place(struct vm_memory *memory, uint64_t *va, uint64_t len, unsigned 
 	return page_table_map(&memory->table, *ret_va, VM_RAM_GPA + offset, mapped, flags);
 }
 
-static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uint64_t *ret_boot_va)
+static int map_boot_pages(struct vm_memory *memory, const struct plan *plan)
 {
-	uint64_t va = VM_BOOT_VA;
+	uint64_t va = VM_BOOT_VA, boot_va;
 	unsigned char *crash;
-	int error = place(memory, &va, plan->boot_len, PAGE_USER, ret_boot_va, &memory->boot_page);
+	int error = place(memory, &va, plan->boot_len, PAGE_USER, &boot_va, &memory->boot_page);
 
 	if (!error)
 		error = place(memory, &va, BOOT_PAGE, PAGE_USER | PAGE_WRITE, &memory->boot.console,
@@ -154,23 +178,44 @@ static int map_boot_pages(struct vm_memory *memory, const struct plan *plan, uin
 		&memory->table, va, VM_DOORBELL_GPA, PAGE_SIZE_4K, PAGE_USER | PAGE_WRITE);
 }
 
-static int map_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
+static int map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
 {
-	const uint64_t len = VM_STACK_LEN;
+	int error = 0;
 
-	memory->boot.stacks = *va;
-	memory->boot.stack_stride = VM_STACK_STRIDE;
-	memory->boot.stack_guard = VM_STACK_GUARD;
-	memory->boot.stack_count = plan->stack_count;
-	for (uint64_t i = 0; i < plan->stack_count; i++) {
-		int error =
-			page_table_map(&memory->table, *va + i * VM_STACK_STRIDE + VM_STACK_GUARD,
-				VM_RAM_GPA + take(memory, len), len, PAGE_USER | PAGE_WRITE);
-		if (error)
-			return error;
-	}
-	*va = round_up(*va + plan->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
-	return 0;
+	for (uint64_t i = from; !error && i < to; i++)
+		error = page_table_map(&memory->table,
+			memory->boot.stacks + i * VM_STACK_STRIDE + VM_STACK_GUARD,
+			memory->stacks_gpa + i * VM_STACK_LEN, VM_STACK_LEN, PAGE_USER | PAGE_WRITE);
+	return error;
+}
+
+static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
+{
+	struct boot_info *boot = &memory->boot;
+
+	boot->stacks = *va;
+	boot->stack_stride = VM_STACK_STRIDE;
+	boot->stack_guard = VM_STACK_GUARD;
+	boot->stack_count = plan->stack_count;
+	boot->stacks_ready = VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
+	memory->stacks_gpa = VM_RAM_GPA + take(memory, boot->stack_count * VM_STACK_LEN);
+	*va = round_up(*va + boot->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
+	return map_stacks(memory, 0, boot->stacks_ready);
+}
+
+/*
+ * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries and tables only go from
+ * absent to present, which no TLB holds. All tables fit: the plan counted them.
+ */
+void vm_memory_map_rest(struct vm_memory *memory)
+{
+	struct boot_info *shown = (struct boot_info *)(void *)memory->boot_page;
+	int error = map_stacks(memory, memory->boot.stacks_ready, memory->boot.stack_count);
+
+	assert(!error);
+	(void)error;
+	/* Release, paired with the acquire in the guest's platform_stack: the entries. */
+	__atomic_store_n(&shown->stacks_ready, memory->boot.stack_count, __ATOMIC_RELEASE);
 }
 
 /* All the RAM that is left, from its next 2 MiB on. */
@@ -179,6 +224,7 @@ static int map_heap(struct vm_memory *memory, uint64_t *va)
 	uint64_t offset = round_up(memory->used, PAGE_SIZE_2M);
 	uint64_t len = memory->memory_len - offset;
 
+	memory->heap_offset = offset;
 	memory->boot.heap = *va;
 	memory->boot.heap_len = len;
 	memory->used = memory->memory_len;
@@ -207,18 +253,16 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 {
 	uint64_t va = VM_HEAP_VA;
 	uint64_t heap_va;
-	int error = make_ram(memory, plan, config->memory);
+	int error = load_image(memory, config->image_fd, image);
 
 	if (!error)
-		error = load_image(memory, config->image_fd, image);
-	if (!error)
-		error = map_boot_pages(memory, plan, &memory->boot_va);
+		error = map_boot_pages(memory, plan);
 	if (error)
 		return error;
 	/* The heap comes first in virtual and last in physical memory: it takes what is left. */
 	heap_va = va;
 	va = round_up(va + memory->memory_len + PAGE_SIZE_4K, WINDOW_ALIGN);
-	error = map_stacks(memory, plan, &va);
+	error = place_stacks(memory, plan, &va);
 	if (!error)
 		error = map_heap(memory, &heap_va);
 	if (!error)
@@ -229,10 +273,18 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 	return error;
 }
 
-int vm_memory_create(struct vm_memory *memory, const struct engine_config *config,
+static int cannot_make(
+	const struct engine_config *config, int error, char *ret_error, size_t error_len)
+{
+	return log_sentence(ret_error, error_len, -error,
+		"cannot set up %llu MiB of guest memory: %s; try less --memory",
+		(unsigned long long)(config->memory >> 20), strerror(-error));
+}
+
+int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *config,
 	const struct elf_image *image, char *ret_error, size_t error_len)
 {
-	*memory = (struct vm_memory){.ram_fd = -1};
+	*memory = (struct vm_memory){0};
 	if (config->memory > MEMORY_MAX)
 		return log_sentence(ret_error, error_len, EINVAL,
 			"a guest can have at most %llu GiB of memory; give less --memory",
@@ -243,23 +295,47 @@ int vm_memory_create(struct vm_memory *memory, const struct engine_config *confi
 			"the guest needs at least %llu MiB of memory; give --memory %lluM",
 			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20,
 			(unsigned long long)round_up(plan.needed, 1 << 20) >> 20);
+	memory->memory_len = round_up(config->memory, PAGE_SIZE_4K);
+	memory->ram_len = memory->memory_len + round_up(plan.tables_len, PAGE_SIZE_4K);
+	memory->arena_gpa = round_up(VM_RAM_GPA + memory->ram_len, PAGE_SIZE_2M);
+	memory->entry = image->entry;
+	int error = map_ram(memory, config->arena);
+	return error ? cannot_make(config, error, ret_error, error_len) : 0;
+}
+
+/*
+ * What any guest writes to while it starts: touched here, beside the making of the VM, a page takes a
+ * third of the time that it takes where the guest faults it in. Those of the image are there already.
+ */
+static void touch_first_pages(struct vm_memory *memory)
+{
+	const struct boot_info *boot = &memory->boot;
+	uint64_t stacks = memory->stacks_gpa - VM_RAM_GPA;
+
+	touch(memory, memory->heap_offset + HEAP_TOUCHED, HEAP_TOUCHED);
+	for (uint64_t i = 0; i < STACKS_TOUCHED && i < boot->stack_count; i++)
+		touch(memory, stacks + (i + 1) * VM_STACK_LEN, PAGE_SIZE_4K);
+	touch(memory, (uint64_t)(memory->console - memory->ram) + PAGE_SIZE_4K, PAGE_SIZE_4K);
+}
+
+int vm_memory_fill(struct vm_memory *memory, const struct engine_config *config,
+	const struct elf_image *image, char *ret_error, size_t error_len)
+{
+	struct plan plan = make_plan(config, image);
 	int error = build(memory, config, image, &plan);
-	if (error) {
-		vm_memory_destroy(memory);
-		return log_sentence(ret_error, error_len, -error,
-			"cannot set up %llu MiB of guest memory: %s; try less --memory",
-			(unsigned long long)(config->memory >> 20), strerror(-error));
-	}
-	return 0;
+
+	if (!error)
+		error = boot_page_write(memory->boot_page, config, &memory->boot);
+	if (!error)
+		touch_first_pages(memory);
+	return error ? cannot_make(config, error, ret_error, error_len) : 0;
 }
 
 void vm_memory_destroy(struct vm_memory *memory)
 {
 	if (memory->ram)
-		munmap(memory->ram, memory->ram_len);
-	if (memory->ram_fd >= 0)
-		close(memory->ram_fd);
-	*memory = (struct vm_memory){.ram_fd = -1};
+		munmap(memory->ram, memory->mapped_len);
+	*memory = (struct vm_memory){0};
 }
 
 /*

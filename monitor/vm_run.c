@@ -184,14 +184,11 @@ static void take_stop_signal(void)
 	pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 }
 
-void *vm_run(void *argument)
+void vm_run(struct engine *engine)
 {
-	struct engine *engine = argument;
-
 	take_stop_signal();
 	atomic_store(&engine->thread_id, gettid());
 	int status = run(engine);
 	atomic_store(&engine->thread_id, 0);
 	engine->config->ended(engine->config->context, status);
-	return NULL;
 }

@@ -62,15 +62,21 @@ static void job_returned(struct loop_message *message)
 	job->done(job);
 }
 
-/* 0 or a negative errno. */
-static int start_thread(struct worker_pool *pool)
+static void start_thread(struct worker_pool *pool)
 {
-	int result = thread_start(
-		&pool->thread[pool->threads], "ferrule-worker", thread_main, pool);
+	int result = thread_start(&pool->thread[pool->threads], "ferrule-worker", thread_main, pool,
+		thread_all_cpus());
 
 	if (result == 0)
 		pool->threads++;
-	return result;
+}
+
+/* Not even one could be started: that the I/O thread stands still meanwhile is better than no
+ * answer. */
+static void work_here(struct worker_pool *pool, struct worker_job *job)
+{
+	job->work(job);
+	pool->post(pool->target, &job->message);
 }
 
 int worker_pool_create(
@@ -86,11 +92,6 @@ int worker_pool_create(
 	pool->last = &pool->first;
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	int result = start_thread(pool);
-	if (result < 0) {
-		worker_pool_destroy(pool);
-		return result;
-	}
 	*ret_pool = pool;
 	return 0;
 }
@@ -116,14 +117,19 @@ void worker_submit(struct worker_pool *pool, struct worker_job *job)
 	job->pool = pool;
 	job->message.run = job_returned;
 	job->next = NULL;
+	/* The threads come with the need. Where no other can be started the first does all the
+	 * work. */
+	if (pool->in_flight > pool->threads && pool->threads < pool->threads_most)
+		start_thread(pool);
+	if (pool->threads == 0) {
+		work_here(pool, job);
+		return;
+	}
 	pthread_mutex_lock(&pool->lock);
 	*pool->last = job;
 	pool->last = &job->next;
 	pthread_cond_signal(&pool->work);
 	pthread_mutex_unlock(&pool->lock);
-	/* Where no other can be started the first does all the work. */
-	if (pool->in_flight > pool->threads && pool->threads < pool->threads_most)
-		start_thread(pool);
 }
 
 unsigned worker_in_flight(const struct worker_pool *pool)

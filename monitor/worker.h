@@ -21,7 +21,7 @@ struct worker_job {
 	struct worker_job *next;
 };
 
-/* Starts one thread, so that jobs have one for certain, and up to 'threads' when jobs are waiting for it. */
+/* Up to 'threads' threads are started as jobs come. Where not even one can be, the I/O thread does the work. */
 int worker_pool_create(struct worker_pool **ret_pool, unsigned threads, worker_post *post, void *target);
 /* Waits for jobs that run; their done() has to have been called (the loop counts jobs in flight). */
 void worker_pool_destroy(struct worker_pool *pool);

@@ -124,6 +124,10 @@ void *platform_stack(size_t index, size_t *ret_len)
 {
 	if (index >= boot->stack_count)
 		return NULL;
+	/* The monitor maps the later ones beside the start. Acquire, paired with the release in
+	 * vm_memory_map_rest: the page tables. */
+	while (index >= __atomic_load_n(&boot->stacks_ready, __ATOMIC_ACQUIRE))
+		platform_pause();
 	*ret_len = boot->stack_stride - boot->stack_guard;
 	return program_at(boot->stacks + index * boot->stack_stride + boot->stack_guard);
 }

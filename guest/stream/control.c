@@ -19,6 +19,7 @@
 #include "guest/stream/stream.h"
 
 #define HELLO_TIMEOUT_MS 10000
+#define STOCK_FIRST      2u  /* asked for right behind the hello: a listener and its first accept */
 #define STOCK_MOST       32u /* spare streams asked for ahead when many are needed */
 #define UNMAPPED_MOST    32u
 
@@ -43,6 +44,7 @@ static struct {
 	unsigned asked_default; /* requests for those under way */
 	uint16_t asked;         /* requests made, for their ids */
 	unsigned stock;         /* how many spare ones are kept; grows with the need */
+	void (*on_spare)(void); /* control_on_spare */
 
 	/* Ids of streams that never were, still to be closed. */
 	uint64_t unmapped[UNMAPPED_MOST];
@@ -93,7 +95,7 @@ static struct wish *take_wish(uint16_t sizes)
 	return NULL;
 }
 
-static void keep_spare(struct stream *stream)
+void control_keep_spare(struct stream *stream)
 {
 	stream->next = control.spare;
 	control.spare = stream;
@@ -154,7 +156,7 @@ static void got_stream(const struct frame *frame, const unsigned char *body)
 		wish->error = stream ? 0 : -ENOMEM;
 		wait_list_wake(&wish->waiters);
 	} else if (stream) {
-		keep_spare(stream);
+		control_keep_spare(stream);
 	}
 }
 
@@ -230,6 +232,8 @@ static void read_control(struct stream *stream, void *context)
 	if (error != -EAGAIN)
 		guest_panic("the control pipe ended or is broken (error %d)", -error);
 	send_unmapped();
+	if (control.spare_default && control.on_spare)
+		control.on_spare();
 }
 
 /* ---- requests */
@@ -280,6 +284,11 @@ static struct stream *take_spare(uint16_t sizes)
 	stream->next = NULL;
 	control.spare_default -= is_default(sizes);
 	return stream;
+}
+
+void control_on_spare(void (*hook)(void))
+{
+	control.on_spare = hook;
 }
 
 struct stream *control_spare_stream(void)
@@ -343,7 +352,8 @@ void control_start(void)
 
 	control.stream = stream_attach_control();
 	control.stream->hook = read_control;
-	if (send_control(CONTROL_HELLO, 0, &hello, until))
+	/* One wake of the monitor for all of it. */
+	if (send_control(CONTROL_HELLO, 0, &hello, until) || control_prepare(STOCK_FIRST, until))
 		guest_panic("the hello cannot be sent");
 	read_control(control.stream, NULL);
 	while (!control.greeted) {

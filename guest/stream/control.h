@@ -10,7 +10,8 @@
 /* Ring sizes of connections and listeners, both ways. */
 #define STREAM_CAPACITY (256u << 10)
 
-/* Attaches the control pipe and exchanges Hello. Ends the guest with a message when that fails. */
+/* Attaches the control pipe, exchanges Hello and asks for the first spare streams. Ends the guest with a
+ * message when that fails. */
 void control_start(void);
 
 /* A fresh stream that nobody has opened. 0, -ETIMEDOUT, or the monitor's refusal. */
@@ -19,6 +20,12 @@ int control_new_stream(uint32_t to_host_capacity, uint32_t to_guest_capacity,
 
 /* One of STREAM_CAPACITY if it is there already, else NULL; never waits. */
 struct stream *control_spare_stream(void);
+
+/* Puts a spare one back that could not be used. */
+void control_keep_spare(struct stream *stream);
+
+/* Called by the scheduler whenever there are spare streams of STREAM_CAPACITY: it must not wait. */
+void control_on_spare(void (*hook)(void));
 
 /* Sees to it that about this many streams of STREAM_CAPACITY are spare soon. 0 or an errno. */
 int control_prepare(unsigned count, deadline until);

@@ -137,8 +137,21 @@ void frame_refuse(struct stream *stream, const struct frame *frame)
 		frame_send_now(stream, &control_messages[CONTROL_UNSUPPORTED], &reply, NULL);
 }
 
-static int read_opened(
-	struct stream *stream, const struct wire_message *message, void *ret_opened, deadline until)
+int stream_send_open(struct stream *stream, enum protocol_number protocol,
+	const struct wire_message *payload_message, const void *payload, deadline until)
+{
+	unsigned char bytes[OPEN_PAYLOAD_MAX];
+	size_t len = wire_encode_body(payload_message, payload, bytes, sizeof(bytes));
+	struct stream_open open = {protocol, PROTOCOL_VERSION, {bytes, len}};
+	struct frame frame = {.request_id = 1};
+
+	if (len == 0)
+		return -EINVAL;
+	return frame_send(stream, NULL, &stream_open_message, &frame, &open, until);
+}
+
+int stream_await_opened(struct stream *stream, const struct wire_message *opened_message,
+	void *ret_opened, deadline until)
 {
 	const unsigned char *body;
 	struct frame frame;
@@ -151,7 +164,8 @@ static int read_opened(
 	else if (frame.type != STREAM_OPENED)
 		error = -EPROTO;
 	else
-		error = wire_decode(message, ret_opened, body, frame.length - FRAME_HEADER_LEN);
+		error = wire_decode(
+			opened_message, ret_opened, body, frame.length - FRAME_HEADER_LEN);
 	frame_done(stream, &frame);
 	return error;
 }
@@ -160,16 +174,7 @@ int stream_open_protocol(struct stream *stream, enum protocol_number protocol,
 	const struct wire_message *payload_message, const void *payload,
 	const struct wire_message *opened_message, void *ret_opened, deadline until)
 {
-	unsigned char bytes[OPEN_PAYLOAD_MAX];
-	size_t len = wire_encode_body(payload_message, payload, bytes, sizeof(bytes));
-	struct stream_open open = {protocol, PROTOCOL_VERSION, {bytes, len}};
-	struct frame frame = {.request_id = 1};
-	int error;
+	int error = stream_send_open(stream, protocol, payload_message, payload, until);
 
-	if (len == 0)
-		return -EINVAL;
-	error = frame_send(stream, NULL, &stream_open_message, &frame, &open, until);
-	if (error)
-		return error;
-	return read_opened(stream, opened_message, ret_opened, until);
+	return error ? error : stream_await_opened(stream, opened_message, ret_opened, until);
 }

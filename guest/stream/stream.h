@@ -89,4 +89,10 @@ int stream_open_protocol(struct stream *stream, enum protocol_number protocol,
 	const struct wire_message *payload_message, const void *payload,
 	const struct wire_message *opened_message, void *ret_opened, deadline until);
 
+/* Its two halves, for who sends more before Opened has come (PROTOCOL.md section 4). */
+int stream_send_open(struct stream *stream, enum protocol_number protocol,
+	const struct wire_message *payload_message, const void *payload, deadline until);
+int stream_await_opened(struct stream *stream, const struct wire_message *opened_message,
+	void *ret_opened, deadline until);
+
 #endif

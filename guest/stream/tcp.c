@@ -9,9 +9,11 @@
 /*
  * How many accepts lie with the monitor. The monitor takes no connection that
  * was not asked for, so the window is what a burst finds ready; it doubles
- * whenever a burst used all of it up.
+ * whenever a burst used all of it up. It is small until a second connection comes: a
+ * stream takes the monitor 10-20 us to make, which the first would wait for.
  */
-#define WINDOW_FIRST 16u
+#define WINDOW_FIRST 4u
+#define WINDOW_USUAL 16u
 #define WINDOW_MOST  128u
 
 #define RETRY_MS 10 /* between attempts when the monitor is out of something */
@@ -23,7 +25,12 @@ struct listener {
 		mutex;   /* of one accept at a time: the stream has one reader and one writer */
 	unsigned window; /* accepts to keep posted */
 	unsigned posted; /* with the monitor now */
+	bool used;       /* a connection has come */
+	struct listener *next_filling;
 };
+
+/* Those whose first window is not full yet: every spare stream is posted as it comes. */
+static struct listener *filling;
 
 /* ---- listening */
 
@@ -72,20 +79,77 @@ static int refill(struct listener *listener, deadline until)
 	return error;
 }
 
+/* As post, in a hook: false when the stream could not be posted now. */
+static bool post_now(struct listener *listener, struct stream *stream)
+{
+	struct tcp_accept accept = {stream->id};
+	struct frame frame = {.request_id = stream->slot};
+
+	if (frame_send_now(listener->stream, &tcp_accept_message, &frame, &accept))
+		return false;
+	stream->hook_context = listener;
+	listener->posted++;
+	return true;
+}
+
+/* Hook of the control pipe. */
+static void fill_windows(void)
+{
+	struct stream *spare;
+
+	while (filling && (spare = control_spare_stream())) {
+		bool posted = post_now(filling, spare);
+
+		if (!posted)
+			control_keep_spare(spare);
+		/* One that takes no more is left to refill. */
+		if (!posted || filling->posted >= filling->window)
+			filling = filling->next_filling;
+	}
+}
+
+/* A connection can come as soon as one stream is posted: the others follow while nobody waits. */
+static int begin_filling(struct listener *listener, deadline until)
+{
+	listener->next_filling = filling;
+	filling = listener;
+	control_on_spare(fill_windows);
+	fill_windows();
+	return control_prepare(listener->window - listener->posted, until);
+}
+
+static void end_filling(const struct listener *listener)
+{
+	struct listener **link = &filling;
+
+	while (*link && *link != listener)
+		link = &(*link)->next_filling;
+	if (*link)
+		*link = listener->next_filling;
+}
+
+/* The first accept goes right behind Open: its stream came with the listener's, or nearly so. */
 static int open_listener(
 	struct listener *listener, const struct tcp_endpoint *local, deadline until)
 {
 	struct tcp_listen listen = {.local = *local};
 	struct tcp_listening listening;
-	int error;
+	struct stream *spare = control_spare_stream();
+	int error = stream_send_open(
+		listener->stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &listen, until);
 
-	error = stream_open_protocol(listener->stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message,
-		&listen, &tcp_listening_message, &listening, until);
+	if (spare && error)
+		control_keep_spare(spare);
+	else if (spare)
+		error = post(listener, spare, until);
+	if (!error)
+		error = stream_await_opened(
+			listener->stream, &tcp_listening_message, &listening, until);
 	if (error)
 		return error;
 	listener->local = listening.local;
-	error = control_prepare(listener->window, until);
-	while (!error && listener->posted < listener->window)
+	error = begin_filling(listener, until);
+	if (!error && listener->posted == 0)
 		error = post_new(listener, until);
 	/* With fewer streams than the window there is less to accept at once, and no more. */
 	return listener->posted ? 0 : error;
@@ -160,8 +224,11 @@ static int accept_locked(struct listener *listener, struct stream **ret_stream,
 		error = take_incoming(listener, &frame, body, ret_stream, ret_incoming);
 		frame_done(listener->stream, &frame);
 	} while (error == -EAGAIN);
-	if (listener->posted == 0 && listener->window < WINDOW_MOST)
+	if (listener->used && listener->window < WINDOW_USUAL)
+		listener->window = WINDOW_USUAL;
+	else if (listener->posted == 0 && listener->window < WINDOW_MOST)
 		listener->window *= 2;
+	listener->used = true;
 	return error;
 }
 
@@ -188,6 +255,7 @@ void listener_close(struct listener *listener)
 {
 	struct stream *stream;
 
+	end_filling(listener);
 	/* The listener first: no connection is put on a posted stream after that. */
 	stream_close(listener->stream);
 	while ((stream = stream_by_context(listener)))

@@ -102,6 +102,7 @@ static const struct field fields[] = {
 	FIELD(boot_info, random),
 	FIELD(boot_info, poll_ns),
 	FIELD(boot_info, features),
+	FIELD(boot_info, stacks_ready),
 	FIELD(boot_note, abi_version),
 	FIELD(boot_note, platform),
 	FIELD(boot_crash, r15),

@@ -341,8 +341,9 @@ static int trial_stacks(void)
 	for (size_t i = 0; i < count; i++) {
 		volatile unsigned char *stack = platform_stack(i, &len);
 
+		stack[len - 1] = 1;
 		if (i < 64 || i == count - 1)
-			stack[0] = stack[len - 1] = 1;
+			stack[0] = 1;
 	}
 	printf("%zu stacks of %zu bytes\n", count, len);
 	return platform_stack(count, &len) ? 1 : 0;

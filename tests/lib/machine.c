@@ -13,7 +13,7 @@
 
 #include "tests/lib/suite.h"
 
-#define ARENA_LEN     (128u << 20)
+#define ARENA_LEN     (192u << 20)
 #define ARENA_SLOTS   64
 #define CONTROL_RING  65536
 #define ARGUMENTS_MAX 8

@@ -34,7 +34,8 @@ static bool answer_hello(
 	struct script_stream *control, const struct frame *frame, const unsigned char *body)
 {
 	(void)body;
-	script_check(frame->type == CONTROL_HELLO);
+	if (frame->type != CONTROL_HELLO)
+		return false; /* the first streams are asked for right behind it */
 	script_reply(
 		control, frame, &control_messages[CONTROL_HELLO], &hello, 0, (uint32_t)hello_error);
 	return true;
@@ -57,6 +58,23 @@ START_TEST(hello_is_checked)
 	expect_equal(run_script(script), STATUS_REFUSED);
 	hello_error = EPROTO;
 	expect_equal(run_script(script), STATUS_REFUSED);
+}
+END_TEST
+
+/* Before it has slept once, hence by one wake of the monitor. */
+static int find_spare(void)
+{
+	unsigned rung = script_doorbells();
+	struct stream *stream = control_spare_stream();
+
+	script_check(rung == 1 && stream);
+	stream_close(stream);
+	return 0;
+}
+
+START_TEST(first_streams_come_with_the_hello)
+{
+	expect_equal(run_script((struct script){.program = find_spare}), 0);
 }
 END_TEST
 
@@ -284,6 +302,7 @@ int main(void)
 
 	tcase_add_test(tcase, main_runs_and_its_status_counts);
 	tcase_add_test(tcase, hello_is_checked);
+	tcase_add_test(tcase, first_streams_come_with_the_hello);
 	tcase_add_test(tcase, silent_monitor_is_given_up);
 	tcase_add_test(tcase, broken_control_pipe_is_a_panic);
 	tcase_add_test(tcase, impossible_stream_is_a_panic);

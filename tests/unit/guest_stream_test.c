@@ -434,6 +434,29 @@ START_TEST(connections_are_accepted)
 }
 END_TEST
 
+/* Listening takes one round trip; the rest of the window is posted without an accept being called. */
+static int fill_window(void)
+{
+	struct tcp_endpoint local = {.family = TCP_IPV4};
+	struct listener *listening;
+	unsigned rung = script_doorbells();
+
+	script_check(tcp_listen(&local, &listening, FOREVER) == 0);
+	script_check(script_doorbells() == rung + 1 && posted_count == 1);
+	fiber_sleep(in_milliseconds(1));
+	fiber_sleep(in_milliseconds(1));
+	script_check(posted_count == 4);
+	listener_close(listening);
+	return 0;
+}
+
+START_TEST(window_fills_by_itself)
+{
+	expect_equal(run_script((struct script){.program = fill_window, .stream = serve_listener}),
+		0);
+}
+END_TEST
+
 static int serve_until_end(void)
 {
 	struct tcp_endpoint local = {.family = TCP_IPV4};
@@ -471,6 +494,7 @@ int main(void)
 	tcase_add_test(tcase, busy_fiber_lets_others_run);
 	tcase_add_test(tcase, what_was_written_before_exit_is_posted);
 	tcase_add_test(tcase, connections_are_accepted);
+	tcase_add_test(tcase, window_fills_by_itself);
 	tcase_add_test(tcase, ended_listener_ends_serving);
 	tcase_set_timeout(tcase, 20);
 	suite_add_tcase(suite, tcase);

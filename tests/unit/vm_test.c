@@ -365,7 +365,7 @@ START_TEST(rings_are_mapped_twice)
 	 */
 	static const uint64_t capacity[] = {
 		4096, 65536, 8192, 1 << 20, 4096, 4 << 20, 65536, 4 << 20, 4096, 65536};
-	enum { SKIP_AT = 8, FIRST_SLOT = 64 << 20 };
+	enum { SKIP_AT = 8, FIRST_SLOT = 128 << 20 };
 	struct machine machine;
 
 	start(&machine, "rings");

@@ -67,8 +67,10 @@ static unsigned begun_order[JOBS];
 static void work(struct worker_job *job)
 {
 	struct numbered *self = io_container(job, struct numbered, job);
-	char byte;
+	char byte, name[16];
 
+	expect_equal(pthread_getname_np(pthread_self(), name, sizeof(name)), 0);
+	ck_assert_str_eq(name, "ferrule-worker");
 	begun_order[atomic_fetch_add(&begun, 1)] = self->number;
 	if (self->wait_fd >= 0)
 		expect_equal(read(self->wait_fd, &byte, 1), 1);
@@ -115,6 +117,33 @@ START_TEST(every_job_is_worked_and_returned_once)
 		expect(numbered[i].done);
 		expect(!pthread_equal(numbered[i].worked_by, pthread_self()));
 	}
+	worker_pool_destroy(mailbox.pool);
+}
+END_TEST
+
+static void work_anywhere(struct worker_job *job)
+{
+	struct numbered *self = io_container(job, struct numbered, job);
+
+	self->worked_by = pthread_self();
+	self->worked = true;
+}
+
+/* With stacks larger than the address space. */
+START_TEST(without_a_thread_the_caller_works)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	expect_equal(pthread_attr_setstacksize(&attr, (size_t)1 << 48), 0);
+	expect_equal(pthread_setattr_default_np(&attr), 0);
+	begin(2);
+	numbered[0] = (struct numbered){.job = {.work = work_anywhere, .done = done}};
+	worker_submit(mailbox.pool, &numbered[0].job);
+	expect_equal(worker_in_flight(mailbox.pool), 1);
+	run_one();
+	expect(numbered[0].done && pthread_equal(numbered[0].worked_by, pthread_self()));
+	expect_equal(worker_in_flight(mailbox.pool), 0);
 	worker_pool_destroy(mailbox.pool);
 }
 END_TEST
@@ -205,6 +234,7 @@ int main(void)
 	TCase *pool = tcase_create("pool");
 
 	tcase_add_test(pool, every_job_is_worked_and_returned_once);
+	tcase_add_test(pool, without_a_thread_the_caller_works);
 	tcase_add_test(pool, one_thread_works_in_order);
 	tcase_add_test(pool, a_job_that_blocks_holds_up_one_thread);
 	tcase_add_test(pool, done_may_submit_again);
