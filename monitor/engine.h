@@ -91,7 +91,8 @@ struct engine_ops {
 extern const struct engine_ops engine_kvm;
 extern const struct engine_ops engine_process;
 
-/* Is /dev/kvm there and usable? 0, or a negative errno with the reason and remedy in ret_error. */
+/* Is /dev/kvm there and usable? 0, and then it stays open for engine_kvm.start; or a negative errno with the
+ * reason and remedy in ret_error. Both on one thread. */
 int engine_kvm_usable(char *ret_error, size_t error_len);
 
 #endif

@@ -53,7 +53,8 @@ static struct {
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t work;  /* 'used' is no longer 0, or 'stopping' was set */
 	pthread_cond_t ended; /* 'running' is no longer set */
-	bool running;         /* the log thread; without it lines are written at once */
+	bool queueing;        /* between log_start and log_stop; else lines are written at once */
+	bool running;         /* the log thread, which the first line that is queued starts */
 	bool stopping;        /* it is to end once nothing waits */
 	unsigned filling;     /* which half of 'bytes'; the log thread has the other to itself */
 	size_t used;          /* of that half */
@@ -100,19 +101,28 @@ static void *thread_main(void *argument)
 	return NULL;
 }
 
-int log_start(void)
+void log_start(void)
+{
+	pthread_mutex_lock(&queue.lock);
+	assert(!queue.running);
+	queue.queueing = true;
+	queue.stopping = false;
+	pthread_mutex_unlock(&queue.lock);
+}
+
+/* Under the lock. False: the line is to be written at once; should no thread be had, the next one
+ * tries again. */
+static bool is_queueing(void)
 {
 	pthread_t thread;
 
-	assert(!queue.running);
-	queue.running = true;
-	queue.stopping = false;
-	int result = thread_start(&thread, "ferrule-log", thread_main, NULL, thread_all_cpus());
-	if (result < 0)
-		queue.running = false;
-	else
+	if (!queue.queueing || queue.running)
+		return queue.running;
+	queue.running =
+		thread_start(&thread, "ferrule-log", thread_main, NULL, thread_all_cpus()) == 0;
+	if (queue.running)
 		pthread_detach(thread); /* nobody could join it while it is stuck */
-	return result;
+	return queue.running;
 }
 
 void log_stop(void)
@@ -127,6 +137,7 @@ void log_stop(void)
 	pthread_mutex_lock(&queue.lock);
 	bool first = !queue.stopping;
 	queue.stopping = true;
+	queue.queueing = false;
 	pthread_cond_signal(&queue.work);
 	while (first && queue.running && !error)
 		error = pthread_cond_clockwait(&queue.ended, &queue.lock, CLOCK_MONOTONIC, &until);
@@ -137,7 +148,7 @@ void log_stop(void)
 static bool put_line(const char *line, size_t len)
 {
 	pthread_mutex_lock(&queue.lock);
-	bool queued = queue.running, room = len <= QUEUE_LEN - queue.used;
+	bool queued = is_queueing(), room = len <= QUEUE_LEN - queue.used;
 	if (queued && room) {
 		memcpy(queue.bytes[queue.filling] + queue.used, line, len);
 		queue.used += len;

@@ -20,8 +20,8 @@ extern enum log_level log_level; /* set once, before threads start */
 /* "error", "warning", "info", "debug"; false: no such level. */
 bool log_level_parse(const char *name, enum log_level *ret_level);
 
-/* Starts the log's thread, once. 0 or a negative errno. */
-int log_start(void);
+/* From now on lines are queued, once, and written by a thread, which starts with the first of them. */
+void log_start(void);
 /* Writes what is queued, unless the reader is stuck, and ends the thread. May be called again. */
 void log_stop(void);
 

@@ -221,15 +221,6 @@ static int prepare(struct run *run)
 
 /* ---- running */
 
-static int start_log(struct run *run)
-{
-	int error = log_start();
-
-	return error ? cannot(run, -error, "start the log thread",
-			       "raise the limit on processes (ulimit -u)")
-		     : 0;
-}
-
 static int cannot_use_uring(struct run *run, int error)
 {
 	char remedy[200];
@@ -279,8 +270,7 @@ static int prepare_beside(void *context, char *ret_error, size_t error_len)
 	assert(ret_error == run->ret_error && error_len == run->error_len);
 	if (!error)
 		error = grants_probe_listen(&run->config->grants, ret_error, error_len);
-	if (!error)
-		error = start_log(run);
+	log_start();
 	return error ? error : wait_for_loop(run);
 }
 

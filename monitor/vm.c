@@ -62,14 +62,21 @@ static int open_kvm(char *ret_error, size_t error_len)
 	return fd;
 }
 
+static int usable_kvm = -1; /* what engine_kvm_usable opened, for the next start */
+
 int engine_kvm_usable(char *ret_error, size_t error_len)
 {
-	int fd = open_kvm(ret_error, error_len);
+	if (usable_kvm < 0)
+		usable_kvm = open_kvm(ret_error, error_len);
+	return usable_kvm < 0 ? usable_kvm : 0;
+}
 
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
+static int take_kvm(char *ret_error, size_t error_len)
+{
+	int fd = usable_kvm;
+
+	usable_kvm = -1;
+	return fd >= 0 ? fd : open_kvm(ret_error, error_len);
 }
 
 static void on_stop(int signal)
@@ -141,18 +148,18 @@ static void join_thread(struct engine *engine)
 }
 
 /* What the memory slots need: addresses, behind which nothing is yet. */
-static int reserve(struct engine *engine, const struct elf_image *image, char *ret_error,
-	size_t error_len)
+static int reserve(
+	struct engine *engine, const struct elf_image *image, char *ret_error, size_t error_len)
 {
-	engine->kvm_fd = open_kvm(ret_error, error_len);
+	engine->kvm_fd = take_kvm(ret_error, error_len);
 	if (engine->kvm_fd < 0)
 		return engine->kvm_fd;
 	return vm_memory_reserve(&engine->memory, engine->config, image, ret_error, error_len);
 }
 
 /* Beside the vCPU's thread. */
-static int fill(struct engine *engine, const struct elf_image *image, char *ret_error,
-	size_t error_len)
+static int fill(
+	struct engine *engine, const struct elf_image *image, char *ret_error, size_t error_len)
 {
 	const struct engine_config *config = engine->config;
 	/* This first: KVM has the process's memory locked while it makes the VM. */
@@ -167,8 +174,8 @@ static int fill(struct engine *engine, const struct elf_image *image, char *ret_
 	return error;
 }
 
-static int run_both(struct engine *engine, const struct elf_image *image, char *ret_error,
-	size_t error_len)
+static int run_both(
+	struct engine *engine, const struct elf_image *image, char *ret_error, size_t error_len)
 {
 	int error = start_thread(engine);
 

@@ -40,8 +40,8 @@ static void may_run_on(const char *directory, char *ret_cpus)
 	read_line(path, "Cpus_allowed_list:", ret_cpus);
 }
 
-/* How many threads of the process have a name that begins so and, unless that is NULL, may not run on
- * just these CPUs. */
+/* How many threads of the process have a name that begins so and, unless that is NULL, may not run
+ * on just these CPUs. */
 static unsigned count_threads(pid_t pid, const char *name, const char *cpus)
 {
 	char path[PATH_LEN], line[LINE_LEN];
@@ -69,7 +69,9 @@ static unsigned count_threads(pid_t pid, const char *name, const char *cpus)
 START_TEST(each_has_a_name)
 {
 	struct command monitor;
-	uint16_t port = guest_serve(&monitor, LISTEN, "echo", WORDS(ANY_PORT));
+	/* That of the log comes with its first line. */
+	uint16_t port = guest_serve(&monitor, WORDS("--log-level", "info", "--listen", ANY_PORT),
+		"echo", WORDS(ANY_PORT));
 
 	expect_equal(count_threads(monitor.pid, "ferrule-io", NULL), 1);
 	expect_equal(count_threads(monitor.pid, "ferrule-log", NULL), 1);
@@ -98,8 +100,8 @@ static bool main_may_run_on(pid_t pid, const char *cpus)
 	return strcmp(line, cpus) == 0;
 }
 
-/* Only while a guest is made are they kept on one CPU or another. The sanitizers have a thread of their
- * own, with the main thread's name. */
+/* Only while a guest is made are they kept on one CPU or another. The sanitizers have a thread of
+ * their own, with the main thread's name. */
 START_TEST(all_may_run_anywhere)
 {
 	struct command monitor;

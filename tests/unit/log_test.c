@@ -1,4 +1,5 @@
 /* The log, with a pipe as stderr: what arrives, and that nobody waits for whoever does not read. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -89,12 +90,37 @@ static void *write_many(void *argument)
 	return NULL;
 }
 
+static int count_threads(void)
+{
+	DIR *threads = opendir("/proc/self/task");
+	int count = 0;
+
+	while (readdir(threads) != NULL)
+		count++;
+	closedir(threads);
+	return count;
+}
+
+START_TEST(its_thread_comes_with_the_first_line)
+{
+	int before = count_threads();
+
+	log_start();
+	expect_equal(count_threads(), before);
+	log_line(LOG_WARNING, "first");
+	expect_equal(count_threads(), before + 1);
+	log_stop();
+	read_more();
+	expect_equal(count_text("first"), 1);
+}
+END_TEST
+
 START_TEST(lines_of_many_threads_arrive_whole)
 {
 	pthread_t threads[THREADS];
 	char names[THREADS][8];
 
-	expect_equal(log_start(), 0);
+	log_start();
 	for (int i = 0; i < THREADS; i++) {
 		snprintf(names[i], sizeof(names[i]), "<%d>", i);
 		expect_equal(pthread_create(&threads[i], NULL, write_many, names[i]), 0);
@@ -126,14 +152,14 @@ static unsigned count_left_out(void)
 START_TEST(nobody_waits_for_a_stuck_reader)
 {
 	fill_stderr();
-	expect_equal(log_start(), 0);
+	log_start();
 	uint64_t start = clock_ms();
 	for (int i = 0; i < MANY; i++)
 		log_line(LOG_WARNING, "line");
 	expect(clock_ms() - start < LIMIT_MS);
 
-	/* The reader comes back. The next line tells what was lost, and all are accounted for; of the
-	 * first that are tried some may be lost themselves, as long as the queue is full. */
+	/* The reader comes back. The next line tells what was lost, and all are accounted for; of
+	 * the first that are tried some may be lost themselves, as long as the queue is full. */
 	unsigned backs = 0;
 	while (strstr(text, "back") == NULL) {
 		read_more();
@@ -154,7 +180,7 @@ END_TEST
 START_TEST(stopping_does_not_wait_long)
 {
 	fill_stderr();
-	expect_equal(log_start(), 0);
+	log_start();
 	log_line(LOG_WARNING, "line");
 	uint64_t start = clock_ms();
 	log_stop();
@@ -170,7 +196,8 @@ START_TEST(its_thread_takes_no_signal)
 	sigset_t set;
 	int signal;
 
-	expect_equal(log_start(), 0);
+	log_start();
+	log_line(LOG_WARNING, "starts it");
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -203,6 +230,7 @@ int main(void)
 	tcase_set_timeout(tests, 25);
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, without_its_thread_a_line_is_written_at_once);
+	tcase_add_test(tests, its_thread_comes_with_the_first_line);
 	tcase_add_test(tests, lines_of_many_threads_arrive_whole);
 	tcase_add_test(tests, nobody_waits_for_a_stuck_reader);
 	tcase_add_test(tests, stopping_does_not_wait_long);
