@@ -15,14 +15,15 @@
 #define STREAM_TURN 256u /* frames of one stream that are taken at a time */
 
 /* Rings that a guest's first streams will want, mapped before it runs and touches memory itself. */
-#define AHEAD_RINGS    10u /* of a listener and its first accepts */
+#define AHEAD_RINGS    10u          /* of a listener and its first accepts */
 #define AHEAD_CAPACITY (256u << 10) /* as the guest's library asks for */
 
 struct stream_table {
 	struct loop *loop;
-	struct stream *stream; /* [slots]; slot 0 is the control pipe; the two arrays lie behind it */
-	uint32_t *generation;  /* [slots] of the last stream there */
-	uint32_t *free_slot;   /* a stack: last in, first out, so that warm pipes come first */
+	struct stream
+		*stream; /* [slots]; slot 0 is the control pipe; the two arrays lie behind it */
+	uint32_t *generation; /* [slots] of the last stream there */
+	uint32_t *free_slot;  /* a stack: last in, first out, so that warm pipes come first */
 	uint32_t free_count;
 	uint32_t unused; /* from here on no slot was ever taken */
 	uint32_t slots;
@@ -89,8 +90,8 @@ int stream_table_create(struct stream_table **ret_table, struct loop *loop)
 	table->loop = loop;
 	table->slots = arena_slots(loop_arena(loop));
 	/* In one piece, so large that calloc has it from the kernel and touches none of it. */
-	table->stream = calloc(table->slots, sizeof(*table->stream) +
-			sizeof(*table->generation) + sizeof(*table->free_slot));
+	table->stream = calloc(table->slots,
+		sizeof(*table->stream) + sizeof(*table->generation) + sizeof(*table->free_slot));
 	if (table->stream == NULL) {
 		free(table);
 		return -ENOMEM;
@@ -301,7 +302,7 @@ static bool trim(struct stream *stream, bool *ret_moved)
 		ring_reserve(&stream->pipe.out).len < stream->ring[PIPE_HOST].capacity)
 		return false;
 	stream->trimmed_at = at;
-	arena_trim_ring(loop_arena(stream->loop), &stream->ring[PIPE_HOST], TRIM_KEPT);
+	stream->protocol->trim(stream);
 	return true;
 }
 
@@ -311,7 +312,7 @@ unsigned stream_table_trim(struct stream_table *table, unsigned most)
 
 	for (; done < most && table->sweep < table->slots; table->sweep++) {
 		struct stream *stream = &table->stream[table->sweep];
-		if (stream->state == STREAM_ESTABLISHED && stream->protocol->trims)
+		if (stream->state == STREAM_ESTABLISHED && stream->protocol->trim != NULL)
 			done += trim(stream, &table->sweep_met_moved);
 	}
 	return done;

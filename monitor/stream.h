@@ -34,9 +34,11 @@ struct protocol_ops {
 	void (*open)(struct stream *stream, struct wire_bytes payload);
 	/* The guest signalled the pipe: bytes, room, an end. Also called once right after stream_opened. */
 	void (*signal)(struct stream *stream);
-	/* The ring to the guest is written by operations of the I/O thread's own alone, so that memory of it may be
-	 * given back between two of them. */
-	bool trims;
+	/*
+	 * The stream has been idle, with nothing in the ring to the guest: to give memory of that ring back (trim.h),
+	 * once no operation owns a part of it. NULL: it does not.
+	 */
+	void (*trim)(struct stream *stream);
 	/* The guest has sent CloseStream, or is gone. Finish what is under way and call stream_release
 	 * (at once or later). signal() may still come before that. */
 	void (*closed)(struct stream *stream);

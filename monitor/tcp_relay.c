@@ -39,6 +39,7 @@
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 #include "monitor/tcp.h"
+#include "monitor/trim.h"
 #include "protocol/error.h"
 
 #define RELAY_QUANTUM                                                                              \
@@ -69,6 +70,7 @@ struct tcp_relay {
 	bool send_done;
 	bool recv_done;
 	bool discard;   /* the guest reads no more */
+	bool trims;     /* memory of the ring is to be given back before the next receive */
 	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
 	size_t sent_ahead;  /* bytes that the guest has still to commit */
 	uint64_t sent;      /* bytes */
@@ -195,11 +197,38 @@ static size_t relay_send_ahead(struct stream *stream, const struct iovec *spans,
 
 /* ---- receiving: socket to guest */
 
+/*
+ * Nothing is being received. Before that the kernel may have put bytes behind the last commit, of
+ * which the completion is still to come: never while a receive is in flight.
+ */
+static void trim_ring(struct tcp_relay *relay)
+{
+	struct stream *stream = relay->stream;
+	const struct arena_ring *ring = &stream->ring[PIPE_HOST];
+	if (relay->trims && ring_reserve(&stream->pipe.out).len == ring->capacity)
+		arena_trim_ring(loop_arena(stream->loop), ring, TRIM_KEPT);
+	relay->trims = false;
+}
+
+/* The receive in flight is taken back for it, and started anew behind it. */
+static void relay_trim(struct stream *stream)
+{
+	struct tcp_relay *relay = stream->relay;
+	relay->trims = true;
+	if (relay->receiving == RECEIVING_NOTHING) {
+		trim_ring(relay);
+	} else if (relay->receiving == RECEIVING_TO_RING && !relay->recv_cancelled) {
+		relay->recv_cancelled = true;
+		io_cancel(relay->io, &relay->recv_op);
+	}
+}
+
 static void relay_receive(struct tcp_relay *relay)
 {
 	struct ring_producer *out = &relay->stream->pipe.out;
 	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
 		return;
+	trim_ring(relay);
 	if (relay->discard) {
 		relay->receiving = RECEIVING_TO_DISCARD;
 		io_discard(relay->io, &relay->recv_op, relay->fd, RELAY_QUANTUM);
@@ -360,7 +389,7 @@ static void relay_signal(struct stream *stream)
 
 static const struct protocol_ops relay_protocol = {
 	.name = "tcp-relay",
-	.trims = true,
+	.trim = relay_trim,
 	.signal = relay_signal,
 	.closed = relay_signal,
 	.may_send_ahead = relay_may_send_ahead,

@@ -3,7 +3,7 @@
  *
  * What it takes back, once nothing has happened to it for TRIM_REST_NS: all of a ring that no stream has,
  * and what lies behind the first TRIM_KEPT bytes of a ring that the monitor produces into, when it
- * is empty. Not of one that the guest produces into: the guest may be writing behind the last commit at this
+ * is empty and no operation owns a part of it: of connections, whose receive is taken back for it. Not of one that the guest produces into: the guest may be writing behind the last commit at this
  * moment. That one comes back with its stream.
  *
  * It looks while there is something to give back, a little at a time, and then sets no timer: an idle guest

@@ -118,13 +118,10 @@ void finish(struct guest_stream *stream)
 	guest_flush(&guest, &stream->pipe, stream->slot);
 }
 
-/* An accepted connection: the native end is returned. */
-int connected_pair(struct guest_stream *listener, struct guest_stream *stream)
+int another_pair(struct guest_stream *listener, uint16_t port, struct guest_stream *stream)
 {
 	struct tcp_incoming in;
-	*listener = new_stream();
 	*stream = new_stream();
-	uint16_t port = listen_on(listener);
 	post(listener, stream);
 	int fd = native_connect(port);
 	struct frame frame = incoming(listener, &in);
@@ -133,4 +130,11 @@ int connected_pair(struct guest_stream *listener, struct guest_stream *stream)
 	expect_equal(in.local.port, port);
 	expect_equal(in.remote.family, TCP_IPV4);
 	return fd;
+}
+
+int connected_pair(struct guest_stream *listener, struct guest_stream *stream)
+{
+	*listener = new_stream();
+	uint16_t port = listen_on(listener);
+	return another_pair(listener, port, stream);
 }

@@ -32,5 +32,7 @@ void write_all(struct guest_stream *stream, const void *bytes, size_t len);
 void finish(struct guest_stream *stream);
 /* An accepted connection: the native end is returned. */
 int connected_pair(struct guest_stream *listener, struct guest_stream *stream);
+/* The same by a listener that there is, on this port. */
+int another_pair(struct guest_stream *listener, uint16_t port, struct guest_stream *stream);
 
 #endif

@@ -2,6 +2,7 @@
 #include "monitor/trim.h"
 
 #include <dirent.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/clock.h"
 #include "tests/lib/suite.h"
 #include "tests/lib/tcp_guest.h"
 
@@ -123,6 +125,66 @@ START_TEST(unread_bytes_stay)
 }
 END_TEST
 
+#define CROWD 10
+
+/* Holds the I/O thread up. */
+static struct {
+	struct loop_message message;
+	sem_t begun, over;
+} pause_of_loop;
+
+static void pause_run(struct loop_message *message)
+{
+	(void)message;
+	sem_post(&pause_of_loop.begun);
+	sem_wait(&pause_of_loop.over);
+}
+
+static void pause_loop(void)
+{
+	sem_init(&pause_of_loop.begun, 0, 0);
+	sem_init(&pause_of_loop.over, 0, 0);
+	pause_of_loop.message.run = pause_run;
+	loop_post(guest.loop, &pause_of_loop.message);
+	sem_wait(&pause_of_loop.begun);
+}
+
+static void nap_until(uint64_t start_ms, uint64_t ms)
+{
+	while (clock_ms() < start_ms + ms)
+		nap();
+}
+
+/*
+ * The second sweep finds the streams idle, and in the same turn of the loop bytes have come that
+ * the kernel has put into their rings and that are not committed yet: they are not to be lost.
+ */
+START_TEST(bytes_that_come_meanwhile_stay)
+{
+	static struct guest_stream stream[CROWD];
+	struct guest_stream listener = new_stream();
+	uint16_t port = listen_on(&listener);
+	uint64_t rest_ms = TRIM_REST_NS / 1000000, start = clock_ms();
+	int fd[CROWD];
+
+	for (int i = 0; i < CROWD; i++) {
+		fd[i] = another_pair(&listener, port, &stream[i]);
+		touch_ring(fd[i], &stream[i]);
+	}
+	expect(clock_ms() - start < rest_ms / 2); /* or the sweeps come at other times */
+	nap_until(start, rest_ms * 17 / 10);
+	pause_loop();
+	nap_until(start, rest_ms * 26 / 10);
+	for (int i = 0; i < CROWD; i++)
+		send_all(fd[i], (unsigned char)('a' + i), RING / 2);
+	sem_post(&pause_of_loop.over);
+	for (int i = 0; i < CROWD; i++) {
+		receive_all(&stream[i], (unsigned char)('a' + i), RING / 2);
+		close(fd[i]);
+	}
+}
+END_TEST
+
 /* What a line of this file, which begins with the word, has behind it; -1: there is none. */
 static long number_in(const char *path, const char *word)
 {
@@ -192,6 +254,7 @@ int main(void)
 	tcase_add_test(tcase, closed_streams);
 	tcase_add_test(tcase, idle_streams_keep_their_first_bytes_and_go_on);
 	tcase_add_test(tcase, unread_bytes_stay);
+	tcase_add_test(tcase, bytes_that_come_meanwhile_stay);
 	tcase_add_test(tcase, then_it_is_quiet);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
