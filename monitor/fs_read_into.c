@@ -18,6 +18,9 @@
 
 #include "monitor/stats.h"
 
+#define AHEAD_MOST (LOOP_SCRATCH + 65536u) /* bytes of a piece and of what leads it, in one call   \
+					    */
+
 static size_t smaller(uint64_t a, uint64_t b)
 {
 	return a < b ? (size_t)a : (size_t)b;
@@ -68,17 +71,20 @@ static void read_done(struct io_op *op, int result)
 static bool read_now(struct fs_request *request, unsigned char *to, size_t len)
 {
 	struct fs_stream *fs = request->fs;
+	long got = io_read_now(request->directory[0], to, len, request->body.read_into.offset);
 
-	if (io_read_now(request->directory[0], to, len, request->body.read_into.offset) !=
-		(long)len)
-		return false;
-	fs->into_left -= smaller(len, fs->into_left);
-	return true;
+	/* What was read in vain took its time too. */
+	if (got > 0)
+		fs->into_left -= smaller((uint64_t)got, fs->into_left);
+	return got == (long)len;
 }
 
-static bool may_send_ahead(const struct fs_request *request, struct stream *target)
+/* No more than a relay sends at a time: others are to have their turn. */
+static bool may_send_ahead(const struct fs_request *request, struct stream *target, size_t len)
 {
-	return (request->body.read_into.flags & FS_INTO_AHEAD) != 0 &&
+	const struct fs_read_into *read = &request->body.read_into;
+
+	return (read->flags & FS_INTO_AHEAD) != 0 && read->lead + len <= AHEAD_MOST &&
 	       target->state == STREAM_ESTABLISHED && target->protocol->may_send_ahead != NULL &&
 	       target->protocol->may_send_ahead(target);
 }
@@ -115,8 +121,8 @@ static int read_into(struct fs_request *request, struct stream *target)
 
 	/* What is beyond the last offset of all is, as for FS_READ, beyond the end. */
 	len = smaller(smaller(len, LOOP_SCRATCH), LLONG_MAX - read->offset);
-	if (may_send_ahead(request, target) ? send_now(request, target, len)
-					    : read_now(request, to, len))
+	if (may_send_ahead(request, target, len) ? send_now(request, target, len)
+						 : read_now(request, to, len))
 		return answer(request, (int)len);
 	stream_pin(target);
 	request->target = target;

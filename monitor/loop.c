@@ -298,9 +298,10 @@ static void place(struct loop *loop)
 
 	if (loop->threads.together == (mode == PLACEMENT_TOGETHER))
 		return;
-	loop->threads.guest = loop->engine_ops->guest_thread(loop->engine);
-	placement_apply(&loop->threads, mode);
-	stats.placements++;
+	/* Where it cannot be done, or there is no such thread, it is not tried again. */
+	loop->may_place =
+		placement_apply(&loop->threads, mode, loop->engine_ops->guest_thread(loop->engine));
+	stats.placements += loop->may_place;
 }
 
 /* ---- stopping: first what the guest wrote leaves, then everything in flight is cancelled */

@@ -74,9 +74,13 @@ enum placement_mode placement_look(
 	double busy = 1 - (double)(idle_ns - placement->idle_then_ns) / (double)length;
 	double rate = (double)(work - placement->work_then) / (double)length;
 
+	/* TOGETHER the loop is idle while the guest works, too: that says nothing of time to spare.
+	 */
+	bool enough = busy >= BUSY_ENOUGH || placement->settled == PLACEMENT_TOGETHER;
+
 	if (busy < BUSY_LITTLE)
 		stand_apart(placement, now_ns);
-	else if (busy >= BUSY_ENOUGH || placement->sample != 0)
+	else if (enough || placement->sample != 0)
 		take_sample(placement, now_ns, rate);
 	placement->window_start_ns = now_ns;
 	placement->work_then = work;
@@ -86,33 +90,40 @@ enum placement_mode placement_look(
 
 /* ---- the threads */
 
-static bool put_together(struct placement_threads *threads)
+static bool put_together(struct placement_threads *threads, pid_t guest)
 {
 	int cpu = sched_getcpu();
 	cpu_set_t one;
 
-	if (threads->guest == 0 || cpu < 0 || cpu >= CPU_SETSIZE ||
+	if (guest == 0 || cpu < 0 || cpu >= CPU_SETSIZE ||
 		sched_getaffinity(0, sizeof(cpu_set_t), &threads->io_allowed) < 0 ||
-		sched_getaffinity(threads->guest, sizeof(cpu_set_t), &threads->guest_allowed) < 0)
+		sched_getaffinity(guest, sizeof(cpu_set_t), &threads->guest_allowed) < 0)
 		return false;
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	if (sched_setaffinity(0, sizeof(one), &one) < 0)
 		return false;
-	threads->together = sched_setaffinity(threads->guest, sizeof(one), &one) == 0;
+	threads->together = sched_setaffinity(guest, sizeof(one), &one) == 0;
 	if (!threads->together)
 		sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
 	return threads->together;
 }
 
-bool placement_apply(struct placement_threads *threads, enum placement_mode mode)
+/* The guest's thread may have ended: to the kernel 0 would be the caller. */
+static void put_apart(struct placement_threads *threads, pid_t guest)
 {
-	if (threads->together == (mode == PLACEMENT_TOGETHER))
-		return threads->together;
-	if (!threads->together)
-		return put_together(threads);
 	threads->together = false;
 	sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
-	sched_setaffinity(threads->guest, sizeof(cpu_set_t), &threads->guest_allowed);
-	return false;
+	if (guest != 0)
+		sched_setaffinity(guest, sizeof(cpu_set_t), &threads->guest_allowed);
+}
+
+bool placement_apply(struct placement_threads *threads, enum placement_mode mode, pid_t guest)
+{
+	if (threads->together == (mode == PLACEMENT_TOGETHER))
+		return true;
+	if (!threads->together)
+		return put_together(threads, guest);
+	put_apart(threads, guest);
+	return true;
 }

@@ -57,16 +57,16 @@ enum placement_mode placement_look(
 
 /* Where the two threads are. All zero: nowhere in particular. */
 struct placement_threads {
-	pid_t guest;           /* id of the other thread; 0: not placed */
-	cpu_set_t io_allowed;  /* as they were before they were put together */
+	cpu_set_t io_allowed; /* as they were before they were put together */
 	cpu_set_t guest_allowed;
 	bool together;
 };
 
 /*
- * Puts the calling thread and that of the guest on the CPU where the caller runs, or, with APART, gives
- * both back the CPUs that they had. Best effort: False when they are not TOGETHER afterwards.
+ * Puts the calling thread and that of the guest, whose id is 'guest' (0: there is none), on the CPU where
+ * the caller runs, or, with APART, gives both back the CPUs that they had. False: they could not be put
+ * TOGETHER, and all is as it was.
  */
-bool placement_apply(struct placement_threads *threads, enum placement_mode mode);
+bool placement_apply(struct placement_threads *threads, enum placement_mode mode, pid_t guest);
 
 #endif

@@ -128,10 +128,15 @@ static void relay_send(struct tcp_relay *relay)
 		return;
 	struct ring_span span = unsent(relay);
 	if (span.len == 0 && span.end == 0 && !relay->stream->guest_closed) {
+		size_t ahead;
 		/* Announce, look again, and leave it to the bell; partner: the guest's
-		 * ring_wake_consumer. */
-		ring_await_data(in, 1);
-		span = unsent(relay);
+		 * ring_wake_consumer. A look that skips what was sent ahead has moved on, and what was
+		 * announced before it lies behind: once more then. */
+		do {
+			ahead = relay->sent_ahead;
+			ring_await_data(in, 1);
+			span = unsent(relay);
+		} while (span.len == 0 && span.end == 0 && relay->sent_ahead != ahead);
 		if (span.len == 0 && span.end == 0)
 			return;
 	}

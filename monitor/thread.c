@@ -61,6 +61,9 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*main)(void *ar
 		return -ENOMEM;
 	*first = (struct begin){name, main, argument};
 	int result = create(ret_thread, first, cpus);
+	/* Another cpuset may have been given to the process, without any of these CPUs. */
+	if (result == -EINVAL && cpus != NULL)
+		result = create(ret_thread, first, NULL);
 	if (result < 0)
 		free(first);
 	return result;

@@ -16,8 +16,8 @@
  */
 const cpu_set_t *thread_all_cpus(void);
 
-/* A thread that may run on these CPUs; NULL: on those of the caller. 0 or a negative errno, then there is
- * none. */
+/* A thread that may run on these CPUs; on those of the caller when 'cpus' is NULL or the process may run on none of
+ * them. 0 or a negative errno, then there is none. */
 int thread_start(pthread_t *ret_thread, const char *name, void *(*main)(void *argument),
 	void *argument, const cpu_set_t *cpus);
 

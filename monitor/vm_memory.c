@@ -23,11 +23,13 @@
 #define WINDOW_ALIGN (1ull << 30)
 #define HEAP_MIN     PAGE_SIZE_2M
 
-/* By touch_first_pages: the control pipe's structures, the stacks of main and of a first connection. */
+/* By touch_first_pages: the control pipe's structures, the stacks of main and of a first
+ * connection. */
 #define HEAP_TOUCHED   (2 * PAGE_SIZE_4K)
 #define STACKS_TOUCHED 2
-#define DATA_TOUCHED   (3 * PAGE_SIZE_4K) /* a larger segment is a stack, or data that is not all used */
-#define MEMORY_MAX   (1ull << 38) /* with the arena behind it still within 40 bits of address */
+#define DATA_TOUCHED                                                                               \
+	(3 * PAGE_SIZE_4K)      /* a larger segment is a stack, or data that is not all used */
+#define MEMORY_MAX (1ull << 38) /* with the arena behind it still within 40 bits of address */
 
 static uint64_t round_up(uint64_t value, uint64_t to)
 {
@@ -78,18 +80,23 @@ static uint64_t take(struct vm_memory *memory, uint64_t len)
 	return offset;
 }
 
-/* The arena lies behind the RAM here as it does for the guest, so that one memory slot can have both. */
+/* The arena lies behind the RAM here as it does for the guest, so that one memory slot can have
+ * both. */
 static int map_ram(struct vm_memory *memory, const struct arena *arena)
 {
 	uint64_t arena_at = memory->arena_gpa - VM_RAM_GPA;
 	uint64_t len = arena_at + arena_len(arena);
-	unsigned char *ram = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Addresses first: as memory the arena's length would be charged to the process too, where
+	 * vm.overcommit_memory is 2. */
+	unsigned char *ram =
+		mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (ram == MAP_FAILED)
 		return -errno;
 	memory->ram = ram;
 	memory->mapped_len = len;
+	if (mprotect(ram, memory->ram_len, PROT_READ | PROT_WRITE) < 0)
+		return -errno;
 	if (mmap(ram + arena_at, arena_len(arena), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED | MAP_NORESERVE, arena_fd(arena), 0) == MAP_FAILED)
 		return -errno;
@@ -185,7 +192,8 @@ static int map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
 	for (uint64_t i = from; !error && i < to; i++)
 		error = page_table_map(&memory->table,
 			memory->boot.stacks + i * VM_STACK_STRIDE + VM_STACK_GUARD,
-			memory->stacks_gpa + i * VM_STACK_LEN, VM_STACK_LEN, PAGE_USER | PAGE_WRITE);
+			memory->stacks_gpa + i * VM_STACK_LEN, VM_STACK_LEN,
+			PAGE_USER | PAGE_WRITE);
 	return error;
 }
 
@@ -197,15 +205,16 @@ static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint6
 	boot->stack_stride = VM_STACK_STRIDE;
 	boot->stack_guard = VM_STACK_GUARD;
 	boot->stack_count = plan->stack_count;
-	boot->stacks_ready = VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
+	boot->stacks_ready =
+		VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
 	memory->stacks_gpa = VM_RAM_GPA + take(memory, boot->stack_count * VM_STACK_LEN);
 	*va = round_up(*va + boot->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
 	return map_stacks(memory, 0, boot->stacks_ready);
 }
 
 /*
- * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries and tables only go from
- * absent to present, which no TLB holds. All tables fit: the plan counted them.
+ * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries and tables only go
+ * from absent to present, which no TLB holds. All tables fit: the plan counted them.
  */
 void vm_memory_map_rest(struct vm_memory *memory)
 {
@@ -304,8 +313,9 @@ int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *conf
 }
 
 /*
- * What any guest writes to while it starts: touched here, beside the making of the VM, a page takes a
- * third of the time that it takes where the guest faults it in. Those of the image are there already.
+ * What any guest writes to while it starts: touched here, beside the making of the VM, a page takes
+ * a third of the time that it takes where the guest faults it in. Those of the image are there
+ * already.
  */
 static void touch_first_pages(struct vm_memory *memory)
 {

@@ -71,6 +71,10 @@ static long send_piece(struct stream *stream, size_t lead, struct file *file, ui
 	if (lead > room)
 		return stream->pipe.out.end ? stream->pipe.out.end : -EINVAL;
 	left = smaller(left, room - lead);
+	if (left == 0) {
+		stream_commit(stream, lead);
+		return 0;
+	}
 	if (fs_supports(file->client, FS_READ_INTO))
 		got = read_into(stream, lead, file, offset, left, until);
 	else
@@ -94,6 +98,12 @@ long stream_send_file(struct stream *stream, size_t lead, struct file *file, uin
 	size_t done = 0;
 	long got = 1;
 
+	/* A lead goes alone when it leaves no room, or nothing is to follow it. */
+	if (lead && (len == 0 || lead == ring_reserved_len(&stream->pipe.out))) {
+		got = send_piece(stream, lead, file, offset, 0, until);
+		lead = 0;
+		got += got == 0;
+	}
 	while (done < len && got > 0) {
 		got = lead ? 0 : reserve(stream, len - done, until);
 		if (got >= 0)

@@ -1,5 +1,9 @@
 #include "tests/lib/fs_guest.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +13,7 @@
 
 #include "monitor/log.h"
 #include "tests/lib/random.h"
+#include "protocol/tcp.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
 
@@ -224,4 +229,31 @@ uint64_t fs_guest_read_whole(
 		expect_equal(reply.frame.request_id, id);
 	} while (fs_guest_take_piece(&file, &reply));
 	return file.got;
+}
+
+int fs_guest_connect(struct guest_stream *target, int most)
+{
+	static const struct tcp_endpoint local = {.family = TCP_IPV4, .addr = {127, 0, 0, 1}};
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct tcp_listen wanted = {.local = local};
+	struct tcp_accept accept = {target->id};
+	struct guest_stream listener;
+	struct tcp_listening answer;
+	unsigned char incoming[128];
+	struct frame frame;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	expect_equal(guest_stream_new(&fs_guest, &listener, 4096, 4096), 0);
+	expect_equal(guest_stream_open(&listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
+			     &tcp_listening_message, &answer),
+		0);
+	guest_send(&fs_guest, &listener.pipe, listener.slot, &tcp_accept_message, &accept);
+	if (most != 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &most, sizeof(most));
+	in.sin_port = htons(answer.local.port);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	expect_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	guest_receive(&fs_guest, &listener.pipe, listener.slot, &frame, incoming, sizeof(incoming));
+	expect_equal(frame.error, 0);
+	return fd;
 }

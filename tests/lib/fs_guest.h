@@ -66,4 +66,10 @@ bool fs_guest_take_piece(struct fs_guest_file *file, const struct fs_reply *repl
 uint64_t fs_guest_read_whole(
 	struct guest_stream *stream, const struct fs_read_file *read, uint64_t key);
 
+/*
+ * Accepts a connection of a native client as this stream, which is new; the client's socket. Its receive buffer has
+ * 'most' bytes; 0: what the kernel thinks.
+ */
+int fs_guest_connect(struct guest_stream *target, int most);
+
 #endif

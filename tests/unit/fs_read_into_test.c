@@ -307,34 +307,6 @@ END_TEST
 
 /* ---- connections */
 
-/* Opened for a client, whose socket is returned. The client takes 'most' bytes in advance, 0: many.
- */
-static int connect_client(struct guest_stream *target, int most)
-{
-	static const struct tcp_endpoint local = {.family = TCP_IPV4, .addr = {127, 0, 0, 1}};
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct tcp_listen wanted = {.local = local};
-	struct tcp_accept accept = {target->id};
-	struct guest_stream listener = new_target(4096);
-	struct tcp_listening answer;
-	unsigned char body[128];
-	struct frame frame;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	expect_equal(guest_stream_open(&listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
-			     &tcp_listening_message, &answer),
-		0);
-	guest_send(&fs_guest, &listener.pipe, listener.slot, &tcp_accept_message, &accept);
-	if (most != 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &most, sizeof(most));
-	in.sin_port = htons(answer.local.port);
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	expect_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	guest_receive(&fs_guest, &listener.pipe, listener.slot, &frame, body, sizeof(body));
-	expect_equal(frame.error, 0);
-	return fd;
-}
-
 /* A client that checks what it gets: frames of a head and a part of the file. */
 struct client {
 	int fd;
@@ -396,7 +368,7 @@ static void send_frames(uint32_t lead, uint32_t piece, unsigned frames, unsigned
 {
 	struct guest_stream target = new_target(256u << 10);
 	struct client client = {
-		connect_client(&target, patience == 1 ? 0 : SMALL_BUFFER), lead, piece, 0};
+		fs_guest_connect(&target, patience == 1 ? 0 : SMALL_BUFFER), lead, piece, 0};
 	uint64_t all = (uint64_t)frames * (lead + piece);
 
 	for (unsigned i = 0; i < frames; i++) {
@@ -444,7 +416,7 @@ START_TEST(a_client_that_has_gone)
 			.position = 10,
 			.flags = FS_INTO_AHEAD,
 			.lead = 10};
-		int fd = connect_client(&target, 0);
+		int fd = fs_guest_connect(&target, 0);
 		uint32_t got;
 		if (i % 2 == 0)
 			setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -472,7 +444,7 @@ START_TEST(a_promise_that_is_broken)
 		.position = 10,
 		.flags = FS_INTO_AHEAD,
 		.lead = 10};
-	int fd = connect_client(&target, 0);
+	int fd = fs_guest_connect(&target, 0);
 	unsigned char bytes[4096];
 	uint32_t got;
 

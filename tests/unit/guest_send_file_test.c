@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "guest/stream/control.h"
+#include "guest/stream/stream.h"
 #include "protocol/fs.h"
 #include "tests/lib/random.h"
 #include "tests/lib/scripted_monitor.h"
@@ -164,6 +165,37 @@ static long send_with_head(
 
 /* ---- what is sent */
 
+/* The head fills all the room, or nothing follows it. */
+static int send_leads_alone(void)
+{
+	struct file *file = open_file();
+	struct stream *stream = new_stream(4096);
+	unsigned char *room;
+	long len = stream_reserve(stream, &room, 100, FOREVER);
+
+	script_check(len == 4096);
+	memset(room, 'h', (size_t)len);
+	script_check(stream_send_file(stream, (size_t)len, file, 0, 1000, FOREVER) == 1000);
+	fiber_sleep(in_milliseconds(1));
+	script_check(
+		monitor.len == 4096 + 1000 && monitor.got[0] == 'h' && monitor.got[4095] == 'h');
+	script_check(pattern_match(KEY, 0, monitor.got + 4096, 1000) == 1000);
+	monitor.len = 0;
+	script_check(send_with_head(stream, file, 0, 0, FOREVER) == 0);
+	expect_sent("head", 0, 0);
+	stream_close(stream);
+	file_close(file);
+	return 0;
+}
+
+START_TEST(a_lead_alone)
+{
+	struct script script = script_of(send_leads_alone);
+
+	expect_equal(script_run(&script), 0);
+}
+END_TEST
+
 static int send_all(void)
 {
 	struct file *file = open_file();
@@ -291,7 +323,7 @@ static int refuse(void)
 	expect_sent("head", 0, PIECE);
 	script_check(monitor.end == 0);
 	/* The reader is gone. */
-	ring_stop(&script_stream_by_id(1ull << 32 | 2)->pipe.in);
+	ring_stop(&script_stream_by_id(stream->id)->pipe.in);
 	script_check(stream_send_file(stream, 0, file, 0, 10, FOREVER) == -EPIPE);
 	return 0;
 }
@@ -413,6 +445,7 @@ int main(void)
 	Suite *suite = suite_create("guest_send_file");
 	TCase *tcase = tcase_create("guest_send_file");
 
+	tcase_add_test(tcase, a_lead_alone);
 	tcase_add_test(tcase, all_of_it_is_sent);
 	tcase_add_test(tcase, an_older_monitor_has_it_copied);
 	tcase_add_test(tcase, a_small_ring_will_do);

@@ -113,6 +113,19 @@ START_TEST(a_trial_ends_when_the_load_goes)
 }
 END_TEST
 
+/* TOGETHER, a guest that takes most of the CPU leaves the loop idle: that is no reason to stay. */
+START_TEST(leaves_together_when_the_guest_works_long)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 2000;
+	pass(50);
+	expect_equal(placement.settled, PLACEMENT_TOGETHER);
+	machine.rate[PLACEMENT_TOGETHER] = 500;
+	machine.idle_percent = 65;
+	pass((unsigned)(PLACEMENT_REST_MAX_NS * 2 / WINDOW));
+	expect_equal(placement.settled, PLACEMENT_APART);
+}
+END_TEST
+
 START_TEST(tries_anew_soon_after_a_pause)
 {
 	pass(10000); /* so often confirmed that trials are rare */
@@ -189,14 +202,14 @@ START_TEST(both_threads_on_one_cpu_and_back)
 	cpu_set_t mine, theirs;
 
 	other_start();
-	threads.guest = other.id;
-	expect(placement_apply(&threads, PLACEMENT_TOGETHER));
-	expect(placement_apply(&threads, PLACEMENT_TOGETHER));
+	expect(placement_apply(&threads, PLACEMENT_TOGETHER, other.id));
+	expect(placement_apply(&threads, PLACEMENT_TOGETHER, other.id));
 	sched_getaffinity(0, sizeof(mine), &mine);
 	sched_getaffinity(other.id, sizeof(theirs), &theirs);
 	expect_equal(CPU_COUNT(&mine), 1);
 	expect(CPU_EQUAL(&mine, &theirs));
-	expect(!placement_apply(&threads, PLACEMENT_APART));
+	expect(placement_apply(&threads, PLACEMENT_APART, other.id));
+	expect(!threads.together);
 	expect_equal(cpu_count(0), before);
 	expect_equal(cpu_count(other.id), before);
 	other_stop();
@@ -208,24 +221,31 @@ START_TEST(no_thread_of_the_guest)
 	struct placement_threads threads = {0};
 	int before = cpu_count(0);
 
-	expect(!placement_apply(&threads, PLACEMENT_TOGETHER));
+	expect(!placement_apply(&threads, PLACEMENT_TOGETHER, 0));
 	expect_equal(cpu_count(0), before);
 }
 END_TEST
 
 START_TEST(the_guests_thread_has_ended)
 {
-	struct placement_threads threads = {0};
-	int before = cpu_count(0);
+	pid_t ended[] = {other.id, 0}; /* as long as nobody knows, and then */
 
-	other_start();
-	threads.guest = other.id;
-	expect(placement_apply(&threads, PLACEMENT_TOGETHER));
-	other_stop();
-	expect(!placement_apply(&threads, PLACEMENT_APART));
-	expect_equal(cpu_count(0), before);
-	expect(!placement_apply(&threads, PLACEMENT_TOGETHER));
-	expect_equal(cpu_count(0), before);
+	for (int i = 0; i < 2; i++) {
+		struct placement_threads threads = {0};
+		int before = cpu_count(0);
+
+		other_start();
+		ended[0] = other.id;
+		expect(placement_apply(&threads, PLACEMENT_TOGETHER, other.id));
+		/* It may have had other CPUs than this one: these are not to become ours. */
+		CPU_ZERO(&threads.guest_allowed);
+		CPU_SET(sched_getcpu(), &threads.guest_allowed);
+		other_stop();
+		expect(placement_apply(&threads, PLACEMENT_APART, ended[i]));
+		expect_equal(cpu_count(0), before);
+		expect(!placement_apply(&threads, PLACEMENT_TOGETHER, ended[i]));
+		expect_equal(cpu_count(0), before);
+	}
 }
 END_TEST
 
@@ -243,6 +263,7 @@ int main(void)
 	tcase_add_test(rule, no_trial_with_time_to_spare);
 	tcase_add_test(rule, apart_at_once_when_the_load_goes);
 	tcase_add_test(rule, a_trial_ends_when_the_load_goes);
+	tcase_add_test(rule, leaves_together_when_the_guest_works_long);
 	tcase_add_test(rule, tries_anew_soon_after_a_pause);
 	tcase_add_test(rule, trials_get_rare);
 	tcase_add_test(rule, finds_out_that_the_load_has_changed);

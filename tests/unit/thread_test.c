@@ -72,6 +72,19 @@ START_TEST(runs_where_it_is_told_to)
 }
 END_TEST
 
+/* As when the process was given another cpuset meanwhile. */
+START_TEST(cpus_that_are_not_to_be_had)
+{
+	cpu_set_t none, all;
+
+	sched_getaffinity(0, sizeof(all), &all);
+	CPU_ZERO(&none);
+	CPU_SET(CPU_SETSIZE - 1, &none);
+	struct seen seen = start_and_join(&none);
+	expect(CPU_EQUAL(&seen.cpus, &all));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("thread");
@@ -80,6 +93,7 @@ int main(void)
 	tcase_add_test(tcase, has_its_name);
 	tcase_add_test(tcase, takes_no_signals_and_leaves_ours_alone);
 	tcase_add_test(tcase, runs_where_it_is_told_to);
+	tcase_add_test(tcase, cpus_that_are_not_to_be_had);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
