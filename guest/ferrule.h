@@ -7,8 +7,11 @@
  * that can wait. What a fiber writes is on its way at the latest when it waits
  * next; one that computes for long calls fiber_yield now and then. At most one
  * fiber at a time may wait for bytes of a stream, and one for room.
- * Besides this header a program has the C library's strings,
- * memory, snprintf and printf.
+ * Besides this header a program has, of the C library: malloc calloc realloc free; memchr memcmp memcpy memmem
+ * memmove memrchr memset; strlen strnlen strcmp strncmp strcasecmp strncasecmp strcpy strncpy strcat strchr strrchr
+ * strstr strspn strcspn; atoi strtol strtoll strtoul strtoull; qsort; getenv; printf fprintf vprintf vfprintf
+ * snprintf vsnprintf (no floating point) puts putchar putc fputs fputc fwrite fflush on stdout and stderr; exit abort
+ * assert. The time is clock_wall's. Paths are absolute: there is no current directory.
  *
  * Every call that can wait takes a deadline: a time of clock_now(), NO_WAIT or
  * FOREVER; when it passes the call returns -ETIMEDOUT and nothing is lost.

@@ -42,8 +42,9 @@ static int check_image(
 }
 
 /* Replaces the KVM image by the hosted guest beside it. 'why' begins the sentence when there is
- * none. */
-static int take_hosted(struct choice *choice, const char *why, char *ret_error, size_t error_len)
+ * none, and 'more' ends it. */
+static int take_hosted(
+	struct choice *choice, const char *why, const char *more, char *ret_error, size_t error_len)
 {
 	char hosted[4096];
 	char reason[SENTENCE_LEN];
@@ -62,8 +63,9 @@ static int take_hosted(struct choice *choice, const char *why, char *ret_error, 
 	int error = open_image(choice, hosted, reason, sizeof(reason));
 	if (error)
 		return log_sentence(ret_error, error_len, -error,
-			"%s and there is no hosted guest %s; build it with ninja -C build", why,
-			hosted);
+			"%s and there is no hosted guest %s; build it with guest/ferrule-cc -o "
+			"%s%s",
+			why, hosted, hosted, more);
 	choice->ops = &engine_process;
 	return check_image(choice, BOOT_PLATFORM_PROCESS, ret_error, error_len);
 }
@@ -95,7 +97,8 @@ static int choose_process(struct choice *choice, char *ret_error, size_t error_l
 	int error = find_platform(choice, &platform, ret_error, error_len);
 	if (error || platform == BOOT_PLATFORM_PROCESS)
 		return error;
-	return take_hosted(choice, "--engine process needs a hosted guest", ret_error, error_len);
+	return take_hosted(
+		choice, "--engine process needs a hosted guest", "", ret_error, error_len);
 }
 
 static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
@@ -114,11 +117,12 @@ static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
 		return 0;
 	/* The sentence is "cause; remedy", and the remedy here is ours. */
 	reason[strcspn(reason, ";")] = '\0';
-	error = take_hosted(choice, reason, ret_error, error_len);
+	const char *more = unusable == -EACCES ? JOIN_GROUP : "";
+	error = take_hosted(choice, reason, more, ret_error, error_len);
 	if (!error)
 		fprintf(stderr,
 			"ferrule: %s; running %s as a hosted guest, which is not confined%s\n",
-			reason, choice->path, unusable == -EACCES ? JOIN_GROUP : "");
+			reason, choice->path, more);
 	return error;
 }
 

@@ -68,6 +68,7 @@ def main():
     results = made_up()
     results["judged"] = report.judge(results)
     check_verdicts(results["judged"])
+    expect({each["verdict"] for each in report.judge(results, 2)}, {"-"}, "verdicts of two rounds")
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         report.print_all(results)

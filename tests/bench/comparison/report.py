@@ -8,6 +8,10 @@ from comparison.peers import NOTES, RELAYS
 UNITS = {"p50_us": ("us", 1), "rate": ("/s", 1), "gbps": ("GB/s", 1)}
 
 
+ROUNDS_LEAST = 3  # for a verdict
+NO_VERDICT = "-"
+
+
 def spread(values):
     values = [value for value in values if value is not None]
     return (min(values), max(values)) if values else (None, None)
@@ -163,17 +167,19 @@ def judge_guests(measured):
                       float("inf"), 10.0, True)]
 
 
-def judge(results):
+def judge(results, rounds=ROUNDS_LEAST):
     """All that is judged, in the order of the table."""
     found = []
     for case in CASES:
-        rounds = [each[case.name] for each in results["rounds"] if case.name in each]
-        if case.judged and rounds:
-            found += judge_case(case, rounds)
+        of_case = [each[case.name] for each in results["rounds"] if case.name in each]
+        if case.judged and of_case:
+            found += judge_case(case, of_case)
     for key, function in (("ring", judge_ring), ("boot", judge_boot), ("memory", judge_memory),
                           ("many", judge_many), ("guests", judge_guests)):
         if results.get(key):
             found += function(results[key])
+    if rounds < ROUNDS_LEAST:
+        found = [{**each, "verdict": NO_VERDICT} for each in found]
     return found
 
 
@@ -271,20 +277,23 @@ def print_others(results):
 
 def print_verdicts(results):
     print("\njudged: ratio of medians (spread of the rounds' own ratios)")
-    if 0 < len(results["rounds"]) < 3:
-        print("  fewer than 3 rounds: a look, and no verdict")
+    if any(each["verdict"] == NO_VERDICT for each in results["judged"]):
+        print(f"  fewer than {ROUNDS_LEAST} rounds: a look, and no verdict")
     rows = []
     for each in results["judged"]:
         sign = "<=" if each["smaller_is_better"] else ">="
         inner = "" if each["low"] is None else f"{number(each['low'])} .. {number(each['high'])}"
         must = "-" if each["must"] == float("inf") else f"{sign} {each['must']:g}"
         rows.append([each["title"], number(each["value"]), inner, must, f"{sign} {each['aim']:g}", each["verdict"]])
-    print_table(["", "value", "spread", "must", "aim", "met"], rows)
+    print_table(["", "value", "spread", "must", "aim", "reached"], rows)
 
 
 def print_notes(results):
     print("\nnotes")
+    measured = {peer for found in results["rounds"] for peers in found.values() for peer in peers}
     for name, text in NOTES.items():
+        if name not in measured and name not in results["reasons"]:
+            continue
         print(f"  {name}: {text}" + (f" (skipped: {results['reasons'][name]})" if name in results["reasons"] else ""))
     for key, reason in results["reasons"].items():
         if key not in NOTES:
