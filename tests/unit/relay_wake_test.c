@@ -24,7 +24,9 @@ void __wrap_ring_await_data(struct ring_consumer *c, size_t len);
 /* On the I/O thread; the guest's end is nobody else's at that moment. */
 void __wrap_ring_await_data(struct ring_consumer *c, size_t len)
 {
-	if (c->shared == target.pipe.out.shared && atomic_exchange(&armed, false)) {
+	/* Armed, the target is there. */
+	if (atomic_load(&armed) && c->shared == target.pipe.out.shared) {
+		atomic_store(&armed, false);
 		ring_commit(&target.pipe.out, PIECE);
 		expect(!ring_wake_consumer(&target.pipe.out));
 		atomic_store(&committed, true);
