@@ -35,12 +35,14 @@
 #include "monitor/worker.h"
 #include "pipe/spin.h"
 
-#define LOOP_WORKERS         2u
-#define LOOP_RESOLVERS       2u
-#define LOOP_CANCEL_MS       2000u
-#define LOOP_SPINS_A_LOOK    16u /* pauses between two looks at the clock */
-#define LOOP_TURNS_UNTOLD    8u
-#define LOOP_OPERATION_BYTES 16384u /* to move so many costs about as much as an operation does */
+#define LOOP_WORKERS      2u
+#define LOOP_RESOLVERS    2u
+#define LOOP_CANCEL_MS    2000u
+#define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
+#define LOOP_TURNS_UNTOLD 8u
+/* Work is bytes, and for each operation these: few, or more and smaller ones would look like more
+ * work. */
+#define LOOP_OPERATION_BYTES 2048u
 
 /* A guest that starts has a few questions one after the other, each of which would wake a sleeper.
  */

@@ -1,5 +1,7 @@
 #include "monitor/placement.h"
 
+#include <string.h>
+
 /* Of a window: below the first the loop has time to spare, from the second on a trial is worth it.
  */
 #define BUSY_LITTLE 0.25
@@ -39,10 +41,14 @@ static void stand_apart(struct placement *placement, uint64_t now_ns)
 
 static void conclude(struct placement *placement, uint64_t now_ns)
 {
-	double known = placement->rate[placement->settled];
-	double tried = placement->rate[other(placement->settled)];
+	bool together = placement->settled == PLACEMENT_TOGETHER;
+	double apart_most = placement->rate[PLACEMENT_APART].most;
+	double together_least = placement->rate[PLACEMENT_TOGETHER].least;
+	bool behind =
+		placement->rate[PLACEMENT_TOGETHER].sum < placement->rate[PLACEMENT_APART].sum;
+	bool wins = together_least * PLACEMENT_GAIN > apart_most * (PLACEMENT_GAIN + 1);
 
-	if (tried * PLACEMENT_GAIN > known * (PLACEMENT_GAIN + 1)) {
+	if (together ? behind : wins) {
 		placement->settled = other(placement->settled);
 		placement->rest_ns = PLACEMENT_REST_NS;
 	} else if (placement->rest_ns < PLACEMENT_REST_MAX_NS) {
@@ -51,14 +57,26 @@ static void conclude(struct placement *placement, uint64_t now_ns)
 	rest(placement, now_ns);
 }
 
+static void add_sample(struct placement *placement, double rate)
+{
+	double *least = &placement->rate[placement->mode].least;
+	double *most = &placement->rate[placement->mode].most;
+
+	placement->rate[placement->mode].sum += rate;
+	if (*least == 0 || rate < *least)
+		*least = rate;
+	if (rate > *most)
+		*most = rate;
+}
+
 /* A window has ended; 'rate' is what was done in it, per ns. */
 static void take_sample(struct placement *placement, uint64_t now_ns, double rate)
 {
 	if (placement->sample == 0 && now_ns < placement->next_trial_ns)
 		return;
 	if (placement->sample == 0)
-		placement->rate[PLACEMENT_APART] = placement->rate[PLACEMENT_TOGETHER] = 0;
-	placement->rate[placement->mode] += rate;
+		memset(placement->rate, 0, sizeof(placement->rate));
+	add_sample(placement, rate);
 	placement->mode = other(placement->mode);
 	if (++placement->sample == PLACEMENT_SAMPLES)
 		conclude(placement, now_ns);
@@ -109,13 +127,29 @@ static bool put_together(struct placement_threads *threads, pid_t guest)
 	return threads->together;
 }
 
+/* Both would stay on this CPU until the kernel finds time to look, which can be long: off it goes.
+ */
+static void push_off(const struct placement_threads *threads, pid_t guest)
+{
+	cpu_set_t others = threads->guest_allowed;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE)
+		return;
+	CPU_CLR(cpu, &others);
+	if (CPU_COUNT(&others) > 0)
+		sched_setaffinity(guest, sizeof(others), &others);
+}
+
 /* The guest's thread may have ended: to the kernel 0 would be the caller. */
 static void put_apart(struct placement_threads *threads, pid_t guest)
 {
 	threads->together = false;
-	sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
-	if (guest != 0)
+	if (guest != 0) {
+		push_off(threads, guest);
 		sched_setaffinity(guest, sizeof(cpu_set_t), &threads->guest_allowed);
+	}
+	sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
 }
 
 bool placement_apply(struct placement_threads *threads, enum placement_mode mode, pid_t guest)

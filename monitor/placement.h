@@ -9,7 +9,9 @@
  *
  * Which one serves more depends on how many threads want how many CPUs, and on what a wake across
  * CPUs costs: neither can be asked for. So it is tried, as spin.h learns what a poll is worth: a
- * busy loop is placed the other way for a moment, twice, and the work done in between is compared.
+ * busy loop is placed the other way for a moment, three times, and the work done in between is compared.
+ * Such samples scatter by a fifth and more: so TOGETHER has to win in each of them, and stays while it is
+ * ahead in all of them taken together.
  * The more often a trial confirms what was known, the rarer it is made. A loop with time to spare is
  * placed APART at once.
  *
@@ -29,18 +31,21 @@ enum placement_mode {
 	PLACEMENT_MODE_COUNT,
 };
 
-#define PLACEMENT_WINDOW_NS   16000000u   /* what one sample lasts */
-#define PLACEMENT_REST_NS     250000000u  /* between trials, at first */
+#define PLACEMENT_WINDOW_NS   10000000u   /* what one sample lasts */
+#define PLACEMENT_REST_NS     400000000u  /* between trials, at first */
 #define PLACEMENT_REST_MAX_NS 8000000000u /* and at last */
-#define PLACEMENT_SAMPLES     4u          /* of a trial, two each way */
-#define PLACEMENT_GAIN        32u         /* a change is worth it for a gain of one part in so many */
+#define PLACEMENT_SAMPLES     6u          /* of a trial, three each way */
+#define PLACEMENT_GAIN        32u         /* TOGETHER has to do one part in so many more, each time */
 
 /* The rule: arithmetic alone, no clock and no system call. */
 struct placement {
 	enum placement_mode mode;    /* to be in now */
 	enum placement_mode settled; /* what the last trial found better */
 	unsigned sample;             /* of the trial under way; 0: none is */
-	double rate[PLACEMENT_MODE_COUNT]; /* work per ns, summed over the samples of the trial */
+	/* Of the trial's samples, each way, work per ns: the sum, the least and the most. */
+	struct {
+		double sum, least, most;
+	} rate[PLACEMENT_MODE_COUNT];
 	uint64_t window_start_ns;
 	uint64_t work_then, idle_then_ns; /* at the start of the window */
 	uint64_t next_trial_ns;

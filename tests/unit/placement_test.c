@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <unistd.h>
 
+#include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 
 #define WINDOW PLACEMENT_WINDOW_NS
@@ -69,10 +70,42 @@ START_TEST(stays_where_it_is_for_little)
 }
 END_TEST
 
+/* Samples that scatter by a third, about the same mean: a settled APART is hardly ever left for
+ * long. */
+START_TEST(is_not_taken_in_by_noise)
+{
+	struct random random = {.state = random_seed()};
+	unsigned together = 0, all = 20000;
+
+	for (unsigned i = 0; i < all; i++) {
+		machine.rate[PLACEMENT_APART] = 1000 + random_below(&random, 400);
+		machine.rate[PLACEMENT_TOGETHER] = 850 + random_below(&random, 400);
+		pass(1);
+		together += placement.settled == PLACEMENT_TOGETHER;
+	}
+	expect(together < all / 10);
+}
+END_TEST
+
+START_TEST(finds_a_gain_in_noise)
+{
+	struct random random = {.state = random_seed()};
+	unsigned together = 0, all = 20000;
+
+	for (unsigned i = 0; i < all; i++) {
+		machine.rate[PLACEMENT_APART] = 1000 + random_below(&random, 150);
+		machine.rate[PLACEMENT_TOGETHER] = 1150 + random_below(&random, 150);
+		pass(1);
+		together += placement.settled == PLACEMENT_TOGETHER;
+	}
+	expect(together > all * 9 / 10);
+}
+END_TEST
+
 START_TEST(each_window_counts_for_its_own_placement)
 {
-	/* A quarter of the work is done in each sample of a machine that gets slower all the time:
-	 * two samples each way, in turn, are not taken in by that. */
+	/* Of a machine that gets slower all the time: samples each way in turn are not taken in by
+	 * that. */
 	for (unsigned i = 0; i < PLACEMENT_SAMPLES; i++) {
 		machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER] = 1000 - 5 * i;
 		pass(1);
@@ -94,7 +127,7 @@ END_TEST
 START_TEST(apart_at_once_when_the_load_goes)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 2000;
-	pass(50);
+	pass(PLACEMENT_SAMPLES);
 	expect_equal(placement.mode, PLACEMENT_TOGETHER);
 	machine.idle_percent = 90;
 	pass(1);
@@ -259,6 +292,8 @@ int main(void)
 	tcase_add_test(rule, settles_together_when_that_serves_more);
 	tcase_add_test(rule, settles_apart_when_that_serves_more);
 	tcase_add_test(rule, stays_where_it_is_for_little);
+	tcase_add_test(rule, is_not_taken_in_by_noise);
+	tcase_add_test(rule, finds_a_gain_in_noise);
 	tcase_add_test(rule, each_window_counts_for_its_own_placement);
 	tcase_add_test(rule, no_trial_with_time_to_spare);
 	tcase_add_test(rule, apart_at_once_when_the_load_goes);
