@@ -19,7 +19,7 @@
 
 #define TRIM_REST_NS 1000000000u /* between two sweeps: what was not touched in between is given back */
 #define TRIM_STEP_NS 10000000u   /* between two parts of one */
-#define TRIM_PART    16u         /* rings at a time, about 20 us each */
+#define TRIM_PART    16u         /* rings at a time, so that the loop does not stop for it */
 #define TRIM_KEPT    16384u      /* bytes; RING_REWIND_FROM and a message */
 
 struct loop;
