@@ -74,6 +74,7 @@ struct ring_producer {
 	bool ended;           /* finish or fail was called */
 	bool wake;            /* the end was set and the consumer not told yet */
 	bool broken;          /* the consumer broke a rule: EPROTO from here on */
+	unsigned char beside; /* long writes left for which the consumer is taken to run beside them */
 };
 
 /* Private to the reading side. */

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/bench/cpus.h"
+#include "tests/lib/cpus.h"
 #include "tests/bench/ring_peer.h"
 #include "tests/lib/clock.h"
 

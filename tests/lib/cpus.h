@@ -1,6 +1,6 @@
-/* cpus: the two CPUs that a measurement between two threads runs on. */
-#ifndef FERRULE_TESTS_BENCH_CPUS_H
-#define FERRULE_TESTS_BENCH_CPUS_H
+/* cpus: the two CPUs that two threads run on, one on each. */
+#ifndef FERRULE_TESTS_LIB_CPUS_H
+#define FERRULE_TESTS_LIB_CPUS_H
 
 #include <pthread.h>
 #include <sched.h>
