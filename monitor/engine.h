@@ -68,6 +68,10 @@ struct engine_ops {
 	int (*start)(const struct engine_config *config, struct engine **ret_engine, char *ret_error,
 			size_t error_len);
 
+	/* What few guests need at once is left to this call: the thread of start makes it, once, when the
+	 * guest has had time to begin. NULL: nothing is left. */
+	void (*start_rest)(struct engine *engine);
+
 	/*
 	 * Makes the ring at this arena offset visible to the guest, twice in a row. Once per
 	 * ring, before the guest is told of it. 0 or a negative errno: out of memory, as a rule.

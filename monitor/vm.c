@@ -186,7 +186,6 @@ static int run_both(
 	error = fill(engine, image, ret_error, error_len);
 	set_start(engine, error ? VM_START_ABANDONED : VM_START_FILLED);
 	if (!error) {
-		vm_memory_map_rest(&engine->memory);
 		await_start(engine, VM_START_FILLED);
 		error = engine->start_error;
 		if (error)
@@ -226,6 +225,11 @@ static int vm_start(const struct engine_config *config, struct engine **ret_engi
 }
 
 /* ---- while it runs */
+
+static void vm_start_rest(struct engine *engine)
+{
+	vm_memory_map_rest(&engine->memory);
+}
 
 /* The first ring behind the arena's first slot makes the second one, while the guest runs. */
 static int vm_map_ring(struct engine *engine, uint64_t offset, uint64_t capacity)
@@ -301,6 +305,7 @@ static pid_t vm_guest_thread(const struct engine *engine)
 const struct engine_ops engine_kvm = {
 	.name = "kvm",
 	.start = vm_start,
+	.start_rest = vm_start_rest,
 	.map_ring = vm_map_ring,
 	.halt = vm_halt,
 	.destroy = vm_destroy,

@@ -103,7 +103,7 @@ int vm_memory_reserve(struct vm_memory *memory, const struct engine_config *conf
 /* Lays the guest's memory out, loads the image and builds the page tables. 0, or as above. */
 int vm_memory_fill(struct vm_memory *memory, const struct engine_config *config,
 	const struct elf_image *image, char *ret_error, size_t error_len);
-/* Maps the stacks that the guest does not start with, while it runs. The thread that filled the memory. */
+/* Maps the stacks that the guest does not start with, while it runs: engine_ops.start_rest. */
 void vm_memory_map_rest(struct vm_memory *memory);
 void vm_memory_destroy(struct vm_memory *memory);
 /* engine_ops.map_ring */

@@ -90,6 +90,8 @@ int machine_start(struct machine *ret_machine, const char *image, uint64_t memor
 		engine_kvm.start(config, &machine->engine, machine->error, sizeof(machine->error));
 	if (error)
 		give_console_back(machine);
+	else
+		engine_kvm.start_rest(machine->engine);
 	return error;
 }
 
