@@ -1,17 +1,26 @@
 #include "monitor/placement.h"
 
-#include <string.h>
-
 /* Of a window: below the first the loop has time to spare, from the second on a trial is worth it.
  */
 #define BUSY_LITTLE 0.25
 #define BUSY_ENOUGH 0.5
 
+/* Windows of a trial: the first ones do not count, in the others it has to do more by one part in 'gain'. */
+static const struct trial {
+	unsigned skipped, counted;
+	double gain;
+} trials[PLACEMENT_MODE_COUNT] = {
+	/* TCP needs so long to find out that it may send faster, and threads to spread. */
+	[PLACEMENT_APART] = {15, 5, 16},
+	[PLACEMENT_TOGETHER] = {2, 4, 8},
+};
+#define LOSS_ENDS 0.75 /* of what the settled way does, twice in a row: enough is known */
+
 void placement_init(struct placement *placement, uint64_t now_ns)
 {
 	*placement = (struct placement){
 		.window_start_ns = now_ns,
-		.next_trial_ns = now_ns,
+		.next_trial_ns = now_ns + PLACEMENT_FIRST_NS,
 		.rest_ns = PLACEMENT_REST_NS,
 	};
 }
@@ -21,65 +30,67 @@ static enum placement_mode other(enum placement_mode mode)
 	return mode == PLACEMENT_APART ? PLACEMENT_TOGETHER : PLACEMENT_APART;
 }
 
-static void rest(struct placement *placement, uint64_t now_ns)
+static bool on_trial(const struct placement *placement)
 {
-	placement->sample = 0;
-	placement->mode = placement->settled;
-	placement->next_trial_ns = now_ns + placement->rest_ns;
+	return placement->mode != placement->settled;
 }
 
 /* There is time to spare. The load that comes next may be another one: it is tried soon. */
 static void stand_apart(struct placement *placement, uint64_t now_ns)
 {
-	bool moves = placement->settled != PLACEMENT_APART || placement->sample != 0;
-
-	placement->settled = PLACEMENT_APART;
+	placement->mode = placement->settled = PLACEMENT_APART;
+	placement->settled_rate = 0;
 	placement->rest_ns = PLACEMENT_REST_NS;
-	if (moves || placement->next_trial_ns > now_ns + PLACEMENT_REST_NS)
-		rest(placement, now_ns);
+	placement->next_trial_ns = now_ns + PLACEMENT_FIRST_NS;
 }
 
-static void conclude(struct placement *placement, uint64_t now_ns)
+static void begin_trial(struct placement *placement)
 {
-	bool together = placement->settled == PLACEMENT_TOGETHER;
-	double apart_most = placement->rate[PLACEMENT_APART].most;
-	double together_least = placement->rate[PLACEMENT_TOGETHER].least;
-	bool behind =
-		placement->rate[PLACEMENT_TOGETHER].sum < placement->rate[PLACEMENT_APART].sum;
-	bool wins = together_least * PLACEMENT_GAIN > apart_most * (PLACEMENT_GAIN + 1);
+	placement->mode = other(placement->settled);
+	placement->windows = placement->losses = 0;
+	placement->trial_sum = 0;
+}
 
-	if (together ? behind : wins) {
-		placement->settled = other(placement->settled);
+static void conclude(struct placement *placement, uint64_t now_ns, bool wins)
+{
+	if (wins) {
+		placement->settled = placement->mode;
+		placement->settled_rate = 0;
 		placement->rest_ns = PLACEMENT_REST_NS;
 	} else if (placement->rest_ns < PLACEMENT_REST_MAX_NS) {
 		placement->rest_ns *= 2;
 	}
-	rest(placement, now_ns);
+	placement->mode = placement->settled;
+	placement->next_trial_ns = now_ns + placement->rest_ns;
 }
 
-static void add_sample(struct placement *placement, double rate)
+/* A window of the trial has ended. */
+static void try_on(struct placement *placement, uint64_t now_ns, double rate)
 {
-	double *least = &placement->rate[placement->mode].least;
-	double *most = &placement->rate[placement->mode].most;
+	const struct trial *trial = &trials[placement->mode];
 
-	placement->rate[placement->mode].sum += rate;
-	if (*least == 0 || rate < *least)
-		*least = rate;
-	if (rate > *most)
-		*most = rate;
-}
-
-/* A window has ended; 'rate' is what was done in it, per ns. */
-static void take_sample(struct placement *placement, uint64_t now_ns, double rate)
-{
-	if (placement->sample == 0 && now_ns < placement->next_trial_ns)
+	placement->losses = rate < placement->settled_rate * LOSS_ENDS ? placement->losses + 1 : 0;
+	if (placement->losses == 2 && placement->mode == PLACEMENT_TOGETHER) {
+		conclude(placement, now_ns, false);
 		return;
-	if (placement->sample == 0)
-		memset(placement->rate, 0, sizeof(placement->rate));
-	add_sample(placement, rate);
-	placement->mode = other(placement->mode);
-	if (++placement->sample == PLACEMENT_SAMPLES)
-		conclude(placement, now_ns);
+	}
+	if (++placement->windows <= trial->skipped)
+		return;
+	placement->trial_sum += rate;
+	if (placement->windows == trial->skipped + trial->counted)
+		conclude(placement, now_ns,
+			placement->trial_sum / trial->counted * trial->gain >
+				placement->settled_rate * (trial->gain + 1));
+}
+
+/* A window of the way that is settled; what it does at the moment is the mean of the last few. */
+static void go_on(struct placement *placement, uint64_t now_ns, double rate, bool enough)
+{
+	double *settled_rate = &placement->settled_rate;
+
+	*settled_rate = *settled_rate == 0 ? rate : (*settled_rate * 3 + rate) / 4;
+	if (enough && now_ns >= placement->next_trial_ns)
+		begin_trial(placement);
 }
 
 enum placement_mode placement_look(
@@ -98,8 +109,10 @@ enum placement_mode placement_look(
 
 	if (busy < BUSY_LITTLE)
 		stand_apart(placement, now_ns);
-	else if (enough || placement->sample != 0)
-		take_sample(placement, now_ns, rate);
+	else if (on_trial(placement))
+		try_on(placement, now_ns, rate);
+	else
+		go_on(placement, now_ns, rate, enough);
 	placement->window_start_ns = now_ns;
 	placement->work_then = work;
 	placement->idle_then_ns = idle_ns;

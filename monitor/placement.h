@@ -9,9 +9,10 @@
  *
  * Which one serves more depends on how many threads want how many CPUs, and on what a wake across
  * CPUs costs: neither can be asked for. So it is tried, as spin.h learns what a poll is worth: a
- * busy loop is placed the other way for a moment, three times, and the work done in between is compared.
- * Such samples scatter by a fifth and more: so TOGETHER has to win in each of them, and stays while it is
- * ahead in all of them taken together.
+ * busy loop is placed the other way for some windows, and what it does then is compared with what it
+ * did of late. Its first windows do not count. APART has to be tried for long: threads spread only by and
+ * by, and TCP takes a tenth of a second to notice that it may send faster. What is won by TOGETHER shows at
+ * once and scatters more, and so it has to win by more.
  * The more often a trial confirms what was known, the rarer it is made. A loop with time to spare is
  * placed APART at once.
  *
@@ -32,20 +33,17 @@ enum placement_mode {
 };
 
 #define PLACEMENT_WINDOW_NS   10000000u   /* what one sample lasts */
-#define PLACEMENT_REST_NS     400000000u  /* between trials, at first */
+#define PLACEMENT_FIRST_NS    100000000u  /* from the beginning of a load to the first trial */
+#define PLACEMENT_REST_NS     400000000u  /* from one trial to the next, at first */
 #define PLACEMENT_REST_MAX_NS 8000000000u /* and at last */
-#define PLACEMENT_SAMPLES     6u          /* of a trial, three each way */
-#define PLACEMENT_GAIN        32u         /* TOGETHER has to do one part in so many more, each time */
 
 /* The rule: arithmetic alone, no clock and no system call. */
 struct placement {
-	enum placement_mode mode;    /* to be in now */
+	enum placement_mode mode;    /* to be in now; not the settled one: on trial */
 	enum placement_mode settled; /* what the last trial found better */
-	unsigned sample;             /* of the trial under way; 0: none is */
-	/* Of the trial's samples, each way, work per ns: the sum, the least and the most. */
-	struct {
-		double sum, least, most;
-	} rate[PLACEMENT_MODE_COUNT];
+	double settled_rate;         /* work per ns in the settled mode, of late; 0: not known */
+	unsigned windows, losses;    /* of the trial: how many there were, and the last lost so many in a row */
+	double trial_sum;            /* of the rates in those that count */
 	uint64_t window_start_ns;
 	uint64_t work_then, idle_then_ns; /* at the start of the window */
 	uint64_t next_trial_ns;
