@@ -71,6 +71,8 @@ static void try_on(struct placement *placement, uint64_t now_ns, double rate)
 
 	placement->losses = rate < placement->settled_rate * LOSS_ENDS ? placement->losses + 1 : 0;
 	if (placement->losses == 2 && placement->mode == PLACEMENT_TOGETHER) {
+		/* So much is not for noise to make up, and TCP needs long to win it back. */
+		placement->rest_ns = PLACEMENT_REST_MAX_NS;
 		conclude(placement, now_ns, false);
 		return;
 	}

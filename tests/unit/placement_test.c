@@ -88,6 +88,9 @@ START_TEST(a_great_loss_ends_a_trial_early)
 	pass(2);
 	expect_equal(placement.mode, PLACEMENT_APART);
 	expect_equal(placement.settled, PLACEMENT_APART);
+	unsigned changes = machine.changes;
+	pass((unsigned)(PLACEMENT_REST_MAX_NS / WINDOW) - 2);
+	expect_equal(machine.changes, changes);
 }
 END_TEST
 
