@@ -17,6 +17,7 @@
 #include "monitor/elf.h"
 #include "tests/guests/vm_trial.h"
 #include "tests/lib/clock.h"
+#include "tests/lib/hold_vm.h"
 #include "tests/lib/machine.h"
 #include "tests/lib/random.h"
 #include "tests/lib/suite.h"
@@ -416,20 +417,6 @@ static void add(TCase *tcase)
 	tcase_add_test(tcase, rings_are_mapped_twice);
 }
 
-/*
- * A virtual machine that exists as long as the tests run. Without it each test makes the host's
- * first one and destroys its last, at which Linux patches its scheduler's code (the static key
- * preempt_notifier_key), and an emulated host with several CPUs (QEMU's TCG) hangs in that every
- * few hundred times.
- */
-static void hold_a_vm(void)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	if (kvm >= 0 && ioctl(kvm, KVM_CREATE_VM, 0) < 0)
-		perror("vm_test: KVM_CREATE_VM");
-}
-
 int main(int argc, char **argv)
 {
 	Suite *suite = suite_create("vm");
@@ -446,7 +433,8 @@ int main(int argc, char **argv)
 		printf("vm_test: %s\n", error);
 		return ci && strcmp(ci, "true") == 0 ? EXIT_FAILURE : 77;
 	}
-	hold_a_vm();
+	if (hold_vm() < 0)
+		printf("vm_test: no virtual machine is held meanwhile\n");
 	tcase_set_timeout(tcase, 120);
 	add(tcase);
 	suite_add_tcase(suite, tcase);
