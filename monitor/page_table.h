@@ -1,7 +1,9 @@
 /*
  * page_table: builds a guest's four-level page tables before it runs, in a
- * stretch of its RAM that no guest address maps, so that no code in the guest
+ * stretch of its RAM that no guest address maps, so that no code at CPL 3
  * can change them (and on PVM, where writing them would trap, none has to).
+ * An image that brings its own CPL 0 code can: nothing here may be called once the guest
+ * runs, but page_table_entry, for tables that page_table_reserve has told of before.
  */
 #ifndef FERRULE_MONITOR_PAGE_TABLE_H
 #define FERRULE_MONITOR_PAGE_TABLE_H

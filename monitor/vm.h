@@ -35,7 +35,7 @@ struct kvm_run;
 #define VM_STACK_LEN    0x10000ull
 #define VM_STACK_GUARD  PAGE_SIZE_4K
 #define VM_STACK_STRIDE (VM_STACK_LEN + VM_STACK_GUARD)
-#define VM_STACKS_FIRST 30 /* mapped before the guest runs: what one table holds */
+#define VM_STACKS_FIRST 90 /* mapped before the guest runs: what three tables hold */
 #define VM_STACKS_MIN   16
 #define VM_STACKS_MAX   16384
 
@@ -52,7 +52,8 @@ struct vm_memory {
 	struct page_table table;
 	uint64_t stacks_gpa;      /* of the first, the others follow */
 	uint64_t heap_offset;     /* in ram */
-	uint64_t *ring_entries;   /* page table entry of each 4 KiB of the ring window */
+	uint64_t *stack_entries;  /* page table entry of each 4 KiB of the stacks' window */
+	uint64_t *ring_entries;   /* likewise of the ring window */
 	struct boot_info boot;    /* the addresses */
 	unsigned char *boot_page; /* where the guest will read it */
 	unsigned char *console;   /* BOOT_PAGE bytes, written by the guest */

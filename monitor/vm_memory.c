@@ -185,21 +185,29 @@ static int map_boot_pages(struct vm_memory *memory, const struct plan *plan)
 		&memory->table, va, VM_DOORBELL_GPA, PAGE_SIZE_4K, PAGE_USER | PAGE_WRITE);
 }
 
-static int map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
+/*
+ * Writes entries, and reads nothing of the tables: they are in the guest's RAM, and one that brings its own
+ * CPL 0 code can change them once it runs. Which pages these are is kept here.
+ */
+static void map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
 {
-	int error = 0;
+	uint64_t pages = VM_STACK_LEN / PAGE_SIZE_4K;
 
-	for (uint64_t i = from; !error && i < to; i++)
-		error = page_table_map(&memory->table,
-			memory->boot.stacks + i * VM_STACK_STRIDE + VM_STACK_GUARD,
-			memory->stacks_gpa + i * VM_STACK_LEN, VM_STACK_LEN,
-			PAGE_USER | PAGE_WRITE);
-	return error;
+	for (uint64_t i = from; i < to; i++) {
+		uint64_t *entry = memory->stack_entries +
+				  (i * VM_STACK_STRIDE + VM_STACK_GUARD) / PAGE_SIZE_4K;
+
+		for (uint64_t n = 0; n < pages; n++)
+			entry[n] = page_table_entry(
+				memory->stacks_gpa + i * VM_STACK_LEN + n * PAGE_SIZE_4K,
+				PAGE_USER | PAGE_WRITE);
+	}
 }
 
 static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint64_t *va)
 {
 	struct boot_info *boot = &memory->boot;
+	uint64_t len = plan->stack_count * VM_STACK_STRIDE;
 
 	boot->stacks = *va;
 	boot->stack_stride = VM_STACK_STRIDE;
@@ -208,21 +216,23 @@ static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint6
 	boot->stacks_ready =
 		VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
 	memory->stacks_gpa = VM_RAM_GPA + take(memory, boot->stack_count * VM_STACK_LEN);
-	*va = round_up(*va + boot->stack_count * VM_STACK_STRIDE + PAGE_SIZE_4K, WINDOW_ALIGN);
-	return map_stacks(memory, 0, boot->stacks_ready);
+	*va = round_up(*va + len + PAGE_SIZE_4K, WINDOW_ALIGN);
+	int error = page_table_reserve(&memory->table, boot->stacks, round_up(len, PAGE_SIZE_2M),
+		&memory->stack_entries);
+	if (!error)
+		map_stacks(memory, 0, boot->stacks_ready);
+	return error;
 }
 
 /*
- * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries and tables only go
- * from absent to present, which no TLB holds. All tables fit: the plan counted them.
+ * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries only go from absent to
+ * present, which no TLB holds.
  */
 void vm_memory_map_rest(struct vm_memory *memory)
 {
 	struct boot_info *shown = (struct boot_info *)(void *)memory->boot_page;
-	int error = map_stacks(memory, memory->boot.stacks_ready, memory->boot.stack_count);
 
-	assert(!error);
-	(void)error;
+	map_stacks(memory, memory->boot.stacks_ready, memory->boot.stack_count);
 	/* Release, paired with the acquire in the guest's platform_stack: the entries. */
 	__atomic_store_n(&shown->stacks_ready, memory->boot.stack_count, __ATOMIC_RELEASE);
 }

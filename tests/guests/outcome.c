@@ -3,6 +3,7 @@
  *
  *   exit N        returns N from main
  *   exit_now N    ends by guest_exit in a fiber, deep down
+ *   fibers N      starts N fibers at once, each of which writes to its stack
  *   say           one line on stdout, one on stderr, then its arguments and environment
  *   flood N       N lines of 60 bytes on stdout
  *   sleep, spin   waits for ever, and never waits
@@ -33,6 +34,29 @@ static int exit_now(void)
 	fiber_spawn(exit_in_fiber, NULL);
 	fiber_sleep(FOREVER);
 	return 1;
+}
+
+static int used; /* fibers that ran */
+
+static void use_stack(void *argument)
+{
+	volatile char page[8192];
+
+	(void)argument;
+	page[0] = page[sizeof(page) - 1] = 1;
+	used += page[0];
+	fiber_sleep(FOREVER);
+}
+
+/* The first thing that it does, so that the stacks are not all mapped yet. */
+static int fibers(void)
+{
+	for (int i = 0; i < number; i++)
+		if (fiber_spawn(use_stack, NULL) < 0)
+			return 1;
+	while (used < number)
+		fiber_yield();
+	return 0;
 }
 
 static int flood(void)
@@ -155,6 +179,7 @@ static const struct outcome {
 } outcomes[] = {
 	{"exit", exit_status},
 	{"exit_now", exit_now},
+	{"fibers", fibers},
 	{"say", say},
 	{"flood", flood},
 	{"sleep", wait_for_ever},

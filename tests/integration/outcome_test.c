@@ -40,6 +40,16 @@ START_TEST(exit_status)
 }
 END_TEST
 
+/* More than are mapped before the guest runs, before it has had time for anything else. */
+START_TEST(many_fibers_at_once)
+{
+	struct command monitor;
+
+	for (int i = 0; i < 5; i++)
+		expect_equal(run_outcome(&monitor, WORDS("fibers", "500")), 0);
+}
+END_TEST
+
 START_TEST(console)
 {
 	struct command monitor;
@@ -325,6 +335,7 @@ END_TEST
 
 static const struct integration_test tests[] = {
 	{&exit_status, 60},
+	{&many_fibers_at_once, 60},
 	{&console, 30},
 	{&closed_descriptors, 60},
 	{&environment, 30},
