@@ -5,7 +5,10 @@
 #define BUSY_LITTLE 0.25
 #define BUSY_ENOUGH 0.5
 
-/* Windows of a trial: the first ones do not count, in the others it has to do more by one part in 'gain'. */
+#define SPARE_WINDOWS 3 /* in a row, before the threads leave each other */
+
+/* Windows of a trial: the first ones do not count, in the others it has to do more by one part in
+ * 'gain'. */
 static const struct trial {
 	unsigned skipped, counted;
 	double gain;
@@ -14,7 +17,20 @@ static const struct trial {
 	[PLACEMENT_APART] = {15, 5, 16},
 	[PLACEMENT_TOGETHER] = {2, 4, 8},
 };
-#define LOSS_ENDS 0.75 /* of what the settled way does, twice in a row: enough is known */
+/* A trial that does less than this part of what the settled way does, twice in a row, ends early.
+ */
+#define LOSS_ENDS    0.75
+#define LOSS_RESTS   4      /* times as long as before until the next trial, after such a loss */
+#define LITTLE_RESTS 2      /* and after one that has won too little */
+#define GROWTH       1.0625 /* from one block of windows to the next: the load still grows */
+
+/* What came before is not to be compared with what comes. */
+static void begin_block(struct placement *placement, double settled_rate)
+{
+	placement->settled_rate = settled_rate;
+	placement->older_rate = placement->block_sum = 0;
+	placement->block_windows = 0;
+}
 
 void placement_init(struct placement *placement, uint64_t now_ns)
 {
@@ -35,13 +51,22 @@ static bool on_trial(const struct placement *placement)
 	return placement->mode != placement->settled;
 }
 
-/* There is time to spare. The load that comes next may be another one: it is tried soon. */
+/*
+ * There is time to spare. The load that comes next may be another one: it is tried soon. A pause in
+ * a load that goes on is no reason to move.
+ */
 static void stand_apart(struct placement *placement, uint64_t now_ns)
 {
+	bool moves = placement->mode != PLACEMENT_APART || placement->settled != PLACEMENT_APART;
+
+	if (placement->mode == PLACEMENT_TOGETHER && ++placement->spare < SPARE_WINDOWS)
+		return;
 	placement->mode = placement->settled = PLACEMENT_APART;
-	placement->settled_rate = 0;
 	placement->rest_ns = PLACEMENT_REST_NS;
-	placement->next_trial_ns = now_ns + PLACEMENT_FIRST_NS;
+	if (moves || placement->next_trial_ns > now_ns + PLACEMENT_FIRST_NS)
+		placement->next_trial_ns = now_ns + PLACEMENT_FIRST_NS;
+	if (moves)
+		begin_block(placement, 0);
 }
 
 static void begin_trial(struct placement *placement)
@@ -51,17 +76,24 @@ static void begin_trial(struct placement *placement)
 	placement->trial_sum = 0;
 }
 
-static void conclude(struct placement *placement, uint64_t now_ns, bool wins)
+/* The trial has won, by this rate. */
+static void change(struct placement *placement, uint64_t now_ns, double rate)
 {
-	if (wins) {
-		placement->settled = placement->mode;
-		placement->settled_rate = 0;
-		placement->rest_ns = PLACEMENT_REST_NS;
-	} else if (placement->rest_ns < PLACEMENT_REST_MAX_NS) {
-		placement->rest_ns *= 2;
-	}
-	placement->mode = placement->settled;
+	placement->settled = placement->mode;
+	placement->rest_ns = PLACEMENT_REST_NS;
 	placement->next_trial_ns = now_ns + placement->rest_ns;
+	begin_block(placement, rate);
+}
+
+/* It has not: the longer the answer has been the same, the longer it is believed. */
+static void stay(struct placement *placement, uint64_t now_ns, unsigned longer)
+{
+	placement->mode = placement->settled;
+	placement->rest_ns *= longer;
+	if (placement->rest_ns > PLACEMENT_REST_MAX_NS)
+		placement->rest_ns = PLACEMENT_REST_MAX_NS;
+	placement->next_trial_ns = now_ns + placement->rest_ns;
+	begin_block(placement, placement->settled_rate);
 }
 
 /* A window of the trial has ended. */
@@ -69,30 +101,52 @@ static void try_on(struct placement *placement, uint64_t now_ns, double rate)
 {
 	const struct trial *trial = &trials[placement->mode];
 
-	placement->losses = rate < placement->settled_rate * LOSS_ENDS ? placement->losses + 1 : 0;
-	if (placement->losses == 2 && placement->mode == PLACEMENT_TOGETHER) {
-		/* So much is not for noise to make up, and TCP needs long to win it back. */
-		placement->rest_ns = PLACEMENT_REST_MAX_NS;
-		conclude(placement, now_ns, false);
-		return;
-	}
 	if (++placement->windows <= trial->skipped)
 		return;
 	placement->trial_sum += rate;
-	if (placement->windows == trial->skipped + trial->counted)
-		conclude(placement, now_ns,
-			placement->trial_sum / trial->counted * trial->gain >
-				placement->settled_rate * (trial->gain + 1));
+	placement->losses = rate < placement->settled_rate * LOSS_ENDS ? placement->losses + 1 : 0;
+	if (placement->losses == 2) {
+		stay(placement, now_ns, LOSS_RESTS);
+		return;
+	}
+	if (placement->windows < trial->skipped + trial->counted)
+		return;
+	double mean = placement->trial_sum / trial->counted;
+	if (mean * trial->gain > placement->settled_rate * (trial->gain + 1))
+		change(placement, now_ns, mean);
+	else
+		stay(placement, now_ns, LITTLE_RESTS);
 }
 
-/* A window of the way that is settled; what it does at the moment is the mean of the last few. */
+/*
+ * A window of the way that is settled. What it does is known by blocks of windows; a load that
+ * still grows would make any trial look good.
+ */
 static void go_on(struct placement *placement, uint64_t now_ns, double rate, bool enough)
 {
-	double *settled_rate = &placement->settled_rate;
-
-	*settled_rate = *settled_rate == 0 ? rate : (*settled_rate * 3 + rate) / 4;
-	if (enough && now_ns >= placement->next_trial_ns)
+	placement->block_sum += rate;
+	if (++placement->block_windows < PLACEMENT_BLOCK)
+		return;
+	placement->older_rate = placement->settled_rate;
+	placement->settled_rate = placement->block_sum / PLACEMENT_BLOCK;
+	placement->block_sum = 0;
+	placement->block_windows = 0;
+	if (enough && now_ns >= placement->next_trial_ns && placement->older_rate > 0 &&
+		placement->settled_rate < placement->older_rate * GROWTH)
 		begin_trial(placement);
+}
+
+/*
+ * TOGETHER the loop is idle while the guest works, too: that alone says nothing of time to spare,
+ * but that less is done does.
+ */
+static bool has_time(const struct placement *placement, double busy, double rate)
+{
+	if (busy >= BUSY_LITTLE)
+		return false;
+	if (placement->mode == PLACEMENT_APART)
+		return true;
+	return !on_trial(placement) && rate * 2 < placement->settled_rate;
 }
 
 enum placement_mode placement_look(
@@ -104,12 +158,12 @@ enum placement_mode placement_look(
 		return placement->mode;
 	double busy = 1 - (double)(idle_ns - placement->idle_then_ns) / (double)length;
 	double rate = (double)(work - placement->work_then) / (double)length;
-
-	/* TOGETHER the loop is idle while the guest works, too: that says nothing of time to spare.
-	 */
 	bool enough = busy >= BUSY_ENOUGH || placement->settled == PLACEMENT_TOGETHER;
+	bool spare = has_time(placement, busy, rate);
 
-	if (busy < BUSY_LITTLE)
+	if (!spare)
+		placement->spare = 0;
+	if (spare)
 		stand_apart(placement, now_ns);
 	else if (on_trial(placement))
 		try_on(placement, now_ns, rate);

@@ -9,12 +9,13 @@
  *
  * Which one serves more depends on how many threads want how many CPUs, and on what a wake across
  * CPUs costs: neither can be asked for. So it is tried, as spin.h learns what a poll is worth: a
- * busy loop is placed the other way for some windows, and what it does then is compared with what it
- * did of late. Its first windows do not count. APART has to be tried for long: threads spread only by and
- * by, and TCP takes a tenth of a second to notice that it may send faster. What is won by TOGETHER shows at
- * once and scatters more, and so it has to win by more.
+ * busy loop whose work does not grow any more is placed the other way for some windows, and what it does then
+ * is compared with what it did just before. The first windows of a trial do not count. APART has to be
+ * tried for long: threads spread only by and by, and TCP takes a tenth of a second to notice that it may send
+ * faster. What is won by TOGETHER shows at once and scatters more, and so it has to win by more. A trial that
+ * loses much ends early, and is not made again for long.
  * The more often a trial confirms what was known, the rarer it is made. A loop with time to spare is
- * placed APART at once.
+ * placed APART soon.
  *
  * Used by the I/O thread alone. With several I/O threads and vCPUs each pair would have one.
  */
@@ -33,17 +34,23 @@ enum placement_mode {
 };
 
 #define PLACEMENT_WINDOW_NS   10000000u   /* what one sample lasts */
+#define PLACEMENT_BLOCK       5u          /* windows of which the mean is what the settled mode does */
 #define PLACEMENT_FIRST_NS    100000000u  /* from the beginning of a load to the first trial */
-#define PLACEMENT_REST_NS     400000000u  /* from one trial to the next, at first */
-#define PLACEMENT_REST_MAX_NS 8000000000u /* and at last */
+#define PLACEMENT_REST_NS     400000000u  /* from one trial to the next, when it has changed something */
+#define PLACEMENT_REST_MAX_NS 8000000000u /* and at the most, when it has not for long */
 
 /* The rule: arithmetic alone, no clock and no system call. */
 struct placement {
 	enum placement_mode mode;    /* to be in now; not the settled one: on trial */
 	enum placement_mode settled; /* what the last trial found better */
-	double settled_rate;         /* work per ns in the settled mode, of late; 0: not known */
-	unsigned windows, losses;    /* of the trial: how many there were, and the last lost so many in a row */
-	double trial_sum;            /* of the rates in those that count */
+	double settled_rate;         /* work per ns in the settled mode, the mean of the last block; 0: not known */
+	double older_rate;           /* likewise of the block before */
+	double block_sum;            /* of the block under way */
+	unsigned block_windows;
+	double trial_sum;            /* of the rates of the trial in windows that count */
+	unsigned windows;            /* of the trial, that are over */
+	unsigned losses;             /* so many of the last of them lost much */
+	unsigned spare;              /* windows in a row with time to spare, TOGETHER */
 	uint64_t window_start_ns;
 	uint64_t work_then, idle_then_ns; /* at the start of the window */
 	uint64_t next_trial_ns;

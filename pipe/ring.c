@@ -3,7 +3,6 @@
 #include "pipe/copy.h"
 
 #define RING_ERRNO_SHIFT 16
-#define LONG_WRITE       16384 /* bytes; what is shorter stays in the caches */
 #define BESIDE_WRITES    8     /* long writes for which one sight of a consumer beside them holds */
 
 /* A rule of our own that the caller broke: never reached by what a peer does. */
@@ -164,34 +163,35 @@ void ring_commit_rewind(struct ring_producer *p, size_t len)
 }
 
 /*
- * A consumer that gets on while this side copies runs on another CPU, beside it (pipe/copy.h). It is
- * not seen in every write, for it publishes its position once a message at the most.
+ * A consumer that gets on while this side copies runs on another CPU, beside it (pipe/copy.h), or, seldom,
+ * took this one away from it: then a few writes are slower than they could be. It is not seen in every
+ * write, for it publishes its position once a message at the most.
  */
 static void write_long(struct ring_producer *p, unsigned char *to, const void *bytes, size_t len)
 {
 	uint64_t before = p->read_seen; /* looked at just now */
 
-	if (p->beside > 0) {
-		p->beside--;
+	if (p->beside_writes > 0) {
+		p->beside_writes--;
 		copy_past_caches(to, bytes, len);
 	} else {
 		__builtin_memcpy(to, bytes, len);
 	}
 	producer_look(p);
 	if (p->read_seen != before)
-		p->beside = BESIDE_WRITES;
+		p->beside_writes = BESIDE_WRITES;
 }
 
 size_t ring_write_any(struct ring_producer *p, const void *bytes, size_t len)
 {
-	if (p->end == 0 && (len > room(p) || len >= LONG_WRITE))
+	if (p->end == 0 && (len > room(p) || len >= RING_WRITE_LONG))
 		producer_look(p);
 	if (len > room(p))
 		len = room(p);
 	if (p->end != 0 || len == 0)
 		return 0;
 	unsigned char *to = p->data + (p->written & (p->capacity - 1));
-	if (len >= LONG_WRITE)
+	if (len >= RING_WRITE_LONG)
 		write_long(p, to, bytes, len);
 	else
 		__builtin_memcpy(to, bytes, len);

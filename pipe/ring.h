@@ -29,6 +29,7 @@
 #define RING_LINE         128         /* bytes; CPUs prefetch cache lines in pairs */
 #define RING_REWIND_FROM  2048u       /* bytes; not before so far from the start of the data area */
 #define RING_REWIND_MOST  16384u      /* bytes; more are not moved */
+#define RING_WRITE_LONG   16384u /* bytes; ring_write copies as many past the caches of a reader beside it */
 #define RING_HELD_PART    8           /* ring_read holds back less than this part of the capacity */
 
 /* The low byte of ring_shared.end. With RING_FAILED bits 16-31 hold the errno. */
@@ -74,7 +75,7 @@ struct ring_producer {
 	bool ended;           /* finish or fail was called */
 	bool wake;            /* the end was set and the consumer not told yet */
 	bool broken;          /* the consumer broke a rule: EPROTO from here on */
-	unsigned char beside; /* long writes left for which the consumer is taken to run beside them */
+	unsigned beside_writes; /* long writes left for which the consumer is taken to run beside them */
 };
 
 /* Private to the reading side. */
@@ -197,7 +198,9 @@ static inline size_t ring_writable_len(struct ring_producer *p)
 /*
  * Copying forms: as many bytes as fit; the number copied (0..len). Look at
  * ring_reserve().end or ring_peek().end on 0. They look at the peer's line only
- * when what they know from the last look is not enough.
+ * when what they know from the last look is not enough; ring_write also before and
+ * after it copies RING_WRITE_LONG or more, so that such a call may publish bytes and
+ * find an end, which the next call then tells.
  *
  * ring_read may hold back the room that it made: less than 1 / RING_HELD_PART of
  * the capacity, and no longer than to the next look or the next other call on the

@@ -2,6 +2,7 @@
  * for a reader that runs beside the writer alone. */
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "pipe/copy.h"
@@ -56,29 +57,37 @@ START_TEST(not_for_a_reader_that_takes_turns)
 		expect_equal(ring_write(&p, message, MESSAGE), MESSAGE);
 		expect_equal(ring_read(&c, arrived, MESSAGE), MESSAGE);
 		expect(memcmp(message, arrived, MESSAGE) == 0);
-		expect_equal(p.beside, 0);
+		expect_equal(p.beside_writes, 0);
 	}
 }
 END_TEST
 
-/* The reader's side of the next test: counts on from where it began, until the end. */
+#define ODD (MESSAGE - 37) /* so that places in lines, heads and tails go round */
+
+/* The reader's side of the next test: each message is one value of byte, and that counts. */
 static void *read_beside(void *argument)
 {
+	static unsigned char expected[ODD];
 	unsigned char next = 0;
+	size_t have = 0;
 
 	pin_to(*(int *)argument);
 	for (;;) {
 		struct ring_span span = ring_peek(&c);
-		for (size_t i = 0; i < span.len; i += MESSAGE) {
-			unsigned char first = span.data[i], last = span.data[i + MESSAGE - 1];
-			memcpy(arrived, span.data + i, MESSAGE);
-			expect(first == next && last == next && arrived[MESSAGE / 2] == next);
-			next++;
-			ring_consume(&c, MESSAGE);
-		}
-		if (span.end != 0)
+		size_t len = span.len < ODD - have ? span.len : ODD - have;
+
+		memcpy(arrived + have, span.data, len);
+		ring_consume(&c, len);
+		have += len;
+		if (have == ODD) {
+			memset(expected, next++, ODD);
+			expect(memcmp(arrived, expected, ODD) == 0);
+			have = 0;
+		} else if (len == 0 && span.end != 0) {
 			return NULL;
-		sched_yield();
+		} else if (len == 0) {
+			sched_yield();
+		}
 	}
 }
 
@@ -87,20 +96,23 @@ START_TEST(for_a_reader_beside)
 	pthread_t reader;
 	int cpu[2], beside = 0;
 
-	if (!two_cpus(cpu))
-		return; /* nothing can run beside anything on one CPU */
+	if (!two_cpus(cpu)) {
+		printf("copy_test: skipped for_a_reader_beside: there is one CPU only\n");
+		return;
+	}
 	pin_to(cpu[0]);
 	ck_assert_int_eq(pthread_create(&reader, NULL, read_beside, &cpu[1]), 0);
 	for (unsigned i = 0; i < 20000; i++) {
-		memset(message, (int)(i & 0xff), MESSAGE);
-		while (ring_writable_len(&p) < MESSAGE)
+		memset(message, (int)(i & 0xff), ODD);
+		while (ring_writable_len(&p) < ODD)
 			sched_yield();
-		expect_equal(ring_write(&p, message, MESSAGE), MESSAGE);
-		beside += p.beside > 0;
+		beside += p.beside_writes > 0;
+		expect_equal(ring_write(&p, message, ODD), ODD);
 	}
 	ring_finish(&p);
 	pthread_join(reader, NULL);
-	expect(beside > 0);
+	/* So many went past the caches. */
+	expect(beside > 10);
 }
 END_TEST
 

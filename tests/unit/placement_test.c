@@ -15,16 +15,21 @@
  * of it. */
 static struct {
 	uint64_t rate[PLACEMENT_MODE_COUNT];
-	unsigned idle_percent;
+	unsigned idle_percent[PLACEMENT_MODE_COUNT];
 	uint64_t now, work, idle;
 	unsigned changes, windows[PLACEMENT_MODE_COUNT];
 } machine;
 static struct placement placement;
 
+static void idle(unsigned percent)
+{
+	machine.idle_percent[PLACEMENT_APART] = machine.idle_percent[PLACEMENT_TOGETHER] = percent;
+}
+
 static void setup(void)
 {
 	machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER] = 1000;
-	machine.idle_percent = 10;
+	idle(10);
 	machine.now = machine.work = machine.idle = 0;
 	machine.changes = 0;
 	machine.windows[PLACEMENT_APART] = machine.windows[PLACEMENT_TOGETHER] = 0;
@@ -38,15 +43,27 @@ static void pass(unsigned windows)
 
 		machine.now += WINDOW;
 		machine.work += machine.rate[before];
-		machine.idle += WINDOW / 100 * machine.idle_percent;
+		machine.idle += WINDOW / 100 * machine.idle_percent[before];
 		machine.windows[before]++;
 		machine.changes += placement_look(&placement, machine.now, machine.work,
 					   machine.idle) != before;
+		expect(placement.rest_ns <= PLACEMENT_REST_MAX_NS);
 	}
 }
 
-#define FIRST (PLACEMENT_FIRST_NS / WINDOW + 1) /* windows up to the first trial */
-#define TRIAL 30u                               /* the longest one is over */
+#define FIRST   (PLACEMENT_FIRST_NS / WINDOW)                   /* windows up to the first trial */
+#define TRIAL   6u                                              /* of TOGETHER */
+#define LONGEST ((unsigned)(PLACEMENT_REST_MAX_NS / WINDOW) + 30) /* windows between trials, and one trial */
+
+static void pass_to_trial(void)
+{
+	enum placement_mode settled = placement.settled;
+
+	for (unsigned i = 0; placement.mode == settled; i++) {
+		expect(i < LONGEST);
+		pass(1);
+	}
+}
 
 START_TEST(settles_together_when_that_serves_more)
 {
@@ -61,36 +78,111 @@ START_TEST(settles_apart_when_that_serves_more)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 900;
 	pass(FIRST + TRIAL);
+	expect_equal(machine.windows[PLACEMENT_TOGETHER], TRIAL);
 	expect_equal(placement.mode, PLACEMENT_APART);
-	expect(machine.windows[PLACEMENT_TOGETHER] > 0);
+	expect_equal(placement.settled, PLACEMENT_APART);
 }
 END_TEST
 
-START_TEST(stays_where_it_is_for_little)
+/* TOGETHER has to win by an eighth, APART by a sixteenth. */
+START_TEST(changes_for_enough)
 {
-	machine.rate[PLACEMENT_TOGETHER] = 1080;
+	machine.rate[PLACEMENT_TOGETHER] = 1120;
 	pass(1000);
 	expect_equal(placement.settled, PLACEMENT_APART);
-	machine.rate[PLACEMENT_TOGETHER] = 2000;
-	pass((unsigned)(PLACEMENT_REST_MAX_NS * 2 / WINDOW));
+	machine.rate[PLACEMENT_TOGETHER] = 1130;
+	pass(LONGEST);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
-	machine.rate[PLACEMENT_APART] = 2050;
-	pass(10000);
+	machine.rate[PLACEMENT_APART] = 1200;
+	pass(1000);
+	expect_equal(placement.settled, PLACEMENT_TOGETHER);
+	machine.rate[PLACEMENT_APART] = 1202;
+	pass(LONGEST);
+	expect_equal(placement.settled, PLACEMENT_APART);
+}
+END_TEST
+
+START_TEST(first_windows_do_not_count)
+{
+	pass_to_trial();
+	machine.rate[PLACEMENT_TOGETHER] = 100;
+	pass(2);
+	machine.rate[PLACEMENT_TOGETHER] = 1200;
+	pass(4);
+	expect_equal(placement.settled, PLACEMENT_TOGETHER);
+}
+END_TEST
+
+/* All that count do. */
+START_TEST(each_later_window_counts)
+{
+	for (unsigned high = 0; high < 4; high++) {
+		setup();
+		pass_to_trial();
+		pass(2);
+		for (unsigned i = 0; i < 4; i++) {
+			machine.rate[PLACEMENT_TOGETHER] = i == high ? 1600 : 1000;
+			pass(1);
+		}
+		expect_equal(placement.settled, PLACEMENT_TOGETHER);
+		setup();
+		pass_to_trial();
+		pass(2);
+		for (unsigned i = 0; i < 4; i++) {
+			machine.rate[PLACEMENT_TOGETHER] = i == high ? 760 : 1200;
+			pass(1);
+		}
+		expect_equal(placement.settled, PLACEMENT_APART);
+	}
+}
+END_TEST
+
+/* Five of APART, of which one alone would not do. */
+START_TEST(each_later_window_of_apart_counts)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 2000;
+	pass(FIRST + TRIAL);
+	machine.rate[PLACEMENT_TOGETHER] = 1000;
+	pass(2 * PLACEMENT_BLOCK);
+	pass_to_trial();
+	expect_equal(placement.mode, PLACEMENT_APART);
+	pass(15);
+	for (unsigned i = 0; i < 5; i++) {
+		machine.rate[PLACEMENT_APART] = i == 0 ? 1500 : 900;
+		pass(1);
+	}
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 }
 END_TEST
 
 START_TEST(a_great_loss_ends_a_trial_early)
 {
-	machine.rate[PLACEMENT_TOGETHER] = 500;
-	pass(FIRST);
+	machine.rate[PLACEMENT_TOGETHER] = 740;
+	pass_to_trial();
+	pass(3);
 	expect_equal(placement.mode, PLACEMENT_TOGETHER);
-	pass(2);
+	pass(1);
 	expect_equal(placement.mode, PLACEMENT_APART);
-	expect_equal(placement.settled, PLACEMENT_APART);
+	/* And for four times as long as at first nothing is tried. */
 	unsigned changes = machine.changes;
-	pass((unsigned)(PLACEMENT_REST_MAX_NS / WINDOW) - 2);
+	pass(4 * PLACEMENT_REST_NS / WINDOW - PLACEMENT_BLOCK);
 	expect_equal(machine.changes, changes);
+	pass(2 * PLACEMENT_BLOCK);
+	expect(machine.changes > changes);
+}
+END_TEST
+
+START_TEST(a_small_loss_does_not)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 760;
+	pass_to_trial();
+	pass(5);
+	expect_equal(placement.mode, PLACEMENT_TOGETHER);
+	pass(1);
+	expect_equal(placement.mode, PLACEMENT_APART);
+	unsigned changes = machine.changes;
+	pass(2 * PLACEMENT_REST_NS / WINDOW + PLACEMENT_BLOCK);
+	expect(machine.changes > changes);
 }
 END_TEST
 
@@ -101,51 +193,79 @@ START_TEST(apart_is_given_time)
 	pass(FIRST + TRIAL);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 	machine.rate[PLACEMENT_TOGETHER] = 1000;
+	pass(2 * PLACEMENT_BLOCK);
 	for (unsigned i = 0; i < 2000 && placement.settled == PLACEMENT_TOGETHER; i++) {
-		/* It begins below and gets faster with each window. */
+		/* It begins below and gets there at last. */
 		unsigned apart = placement.mode == PLACEMENT_APART ? placement.windows : 0;
-		machine.rate[PLACEMENT_APART] = 600 + 50 * apart;
+		machine.rate[PLACEMENT_APART] = apart < 15 ? 600 + 30 * apart : 1100;
 		pass(1);
 	}
 	expect_equal(placement.settled, PLACEMENT_APART);
 }
 END_TEST
 
-/* Samples that scatter by a third, about means that are a sixth apart: APART is hardly ever left for
- * long. */
-START_TEST(is_not_taken_in_by_noise)
+/* A load that grows, or shrinks, by the same either way. */
+START_TEST(growth_is_no_gain)
 {
-	struct random random = {.state = random_seed()};
-	unsigned together = 0, all = 20000;
+	static const double steps[] = {1.01, 1.02, 1.03, 1.05, 1.1, 0.99, 0.97, 0.95};
+	double rate = 100000;
 
-	for (unsigned i = 0; i < all; i++) {
-		machine.rate[PLACEMENT_APART] = 1000 + random_below(&random, 400);
-		machine.rate[PLACEMENT_TOGETHER] = 800 + random_below(&random, 400);
+	for (unsigned i = 0; i < 60; i++) {
+		rate *= steps[_i];
+		machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER] = (uint64_t)rate;
 		pass(1);
-		together += placement.settled == PLACEMENT_TOGETHER;
+		expect_equal(placement.settled, PLACEMENT_APART);
 	}
-	expect(together < all / 10);
 }
 END_TEST
 
-START_TEST(finds_a_gain_in_noise)
+/* Of samples that scatter by a third about one mean neither way is better: few changes are made. */
+START_TEST(is_not_taken_in_by_noise)
 {
 	struct random random = {.state = random_seed()};
-	unsigned together = 0, all = 20000;
+	unsigned all = 20000;
+
+	for (unsigned i = 0; i < all; i++) {
+		machine.rate[PLACEMENT_APART] = 850 + random_below(&random, 300);
+		machine.rate[PLACEMENT_TOGETHER] = 850 + random_below(&random, 300);
+		pass(1);
+	}
+	expect(machine.windows[PLACEMENT_TOGETHER] < all / 4);
+	expect(machine.changes < all / 100);
+}
+END_TEST
+
+START_TEST(a_loss_is_seen_in_noise)
+{
+	struct random random = {.state = random_seed()};
+	unsigned all = 20000;
+
+	for (unsigned i = 0; i < all; i++) {
+		machine.rate[PLACEMENT_APART] = 1000 + random_below(&random, 300);
+		machine.rate[PLACEMENT_TOGETHER] = 900 + random_below(&random, 300);
+		pass(1);
+	}
+	expect(machine.windows[PLACEMENT_TOGETHER] < all / 10);
+}
+END_TEST
+
+START_TEST(a_gain_is_found_in_noise)
+{
+	struct random random = {.state = random_seed()};
+	unsigned all = 20000;
 
 	for (unsigned i = 0; i < all; i++) {
 		machine.rate[PLACEMENT_APART] = 1000 + random_below(&random, 150);
 		machine.rate[PLACEMENT_TOGETHER] = 1250 + random_below(&random, 150);
 		pass(1);
-		together += placement.settled == PLACEMENT_TOGETHER;
 	}
-	expect(together > all * 8 / 10);
+	expect(machine.windows[PLACEMENT_TOGETHER] > all * 8 / 10);
 }
 END_TEST
 
 START_TEST(no_trial_with_time_to_spare)
 {
-	machine.idle_percent = 60;
+	idle(60);
 	machine.rate[PLACEMENT_TOGETHER] = 5000;
 	pass(1000);
 	expect_equal(machine.changes, 0);
@@ -153,38 +273,100 @@ START_TEST(no_trial_with_time_to_spare)
 }
 END_TEST
 
-START_TEST(apart_at_once_when_the_load_goes)
+/* Clients that pause every tenth of a second, and shorter or longer. */
+START_TEST(a_pause_now_and_then_is_no_end)
+{
+	for (unsigned period = 7; period < 20; period++) {
+		setup();
+		for (unsigned i = 0; i < 1000; i++) {
+			bool pause = i % period == period - 1;
+
+			idle(pause ? 80 : 10);
+			machine.rate[PLACEMENT_APART] = pause ? 200 : 1000;
+			machine.rate[PLACEMENT_TOGETHER] = pause ? 200 : 2000;
+			pass(1);
+		}
+		expect(machine.windows[PLACEMENT_TOGETHER] > 500);
+		expect(machine.changes < 60);
+	}
+}
+END_TEST
+
+START_TEST(apart_soon_when_the_load_goes)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 2000;
 	pass(FIRST + TRIAL);
 	expect_equal(placement.mode, PLACEMENT_TOGETHER);
-	machine.idle_percent = 90;
-	pass(1);
+	idle(90);
+	machine.rate[PLACEMENT_TOGETHER] = 100;
+	pass(3);
 	expect_equal(placement.mode, PLACEMENT_APART);
 	expect_equal(placement.settled, PLACEMENT_APART);
+}
+END_TEST
+
+/* Less and less, until there is next to nothing to do. */
+START_TEST(apart_when_the_load_fades)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 20000;
+	pass(FIRST + TRIAL);
+	expect_equal(placement.settled, PLACEMENT_TOGETHER);
+	for (unsigned i = 0; i < 90; i++) {
+		machine.rate[PLACEMENT_TOGETHER] = machine.rate[PLACEMENT_TOGETHER] * 19 / 20;
+		idle(i);
+		pass(1);
+	}
+	machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER];
+	pass(LONGEST);
+	expect_equal(placement.settled, PLACEMENT_APART);
+	machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER] = 0;
+	pass(LONGEST);
+	expect_equal(placement.mode, PLACEMENT_APART);
 }
 END_TEST
 
 START_TEST(a_trial_ends_when_the_load_goes)
 {
-	pass(FIRST);
-	expect_equal(placement.mode, PLACEMENT_TOGETHER);
-	machine.idle_percent = 90;
-	pass(1);
+	pass_to_trial();
+	idle(90);
+	machine.rate[PLACEMENT_APART] = machine.rate[PLACEMENT_TOGETHER] = 0;
+	pass(TRIAL);
 	expect_equal(placement.mode, PLACEMENT_APART);
 	expect_equal(placement.settled, PLACEMENT_APART);
 }
 END_TEST
 
-/* TOGETHER, a guest that takes most of the CPU leaves the loop idle: that is no reason to stay. */
+/* TOGETHER, a guest that takes most of the CPU leaves the loop idle: that is no time to spare. */
+START_TEST(a_guest_that_works_long_may_stay)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 2000;
+	machine.idle_percent[PLACEMENT_APART] = 40;
+	machine.idle_percent[PLACEMENT_TOGETHER] = 80;
+	pass(1000);
+	expect(machine.windows[PLACEMENT_TOGETHER] > 900);
+	expect(machine.changes < 10);
+}
+END_TEST
+
+/* And is no reason to try again and again when that serves less. */
+START_TEST(a_guest_that_works_long_may_go)
+{
+	machine.rate[PLACEMENT_TOGETHER] = 500;
+	machine.idle_percent[PLACEMENT_APART] = 40;
+	machine.idle_percent[PLACEMENT_TOGETHER] = 80;
+	pass(1000);
+	expect(machine.changes < 10);
+}
+END_TEST
+
 START_TEST(leaves_together_when_the_guest_works_long)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 2000;
 	pass(50);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 	machine.rate[PLACEMENT_TOGETHER] = 500;
-	machine.idle_percent = 65;
-	pass((unsigned)(PLACEMENT_REST_MAX_NS * 2 / WINDOW));
+	idle(65);
+	pass(LONGEST);
 	expect_equal(placement.settled, PLACEMENT_APART);
 }
 END_TEST
@@ -193,9 +375,9 @@ START_TEST(tries_anew_soon_after_a_pause)
 {
 	pass(10000); /* so often confirmed that trials are rare */
 	machine.rate[PLACEMENT_TOGETHER] = 2000;
-	machine.idle_percent = 90;
+	idle(90);
 	pass(1);
-	machine.idle_percent = 10;
+	idle(10);
 	pass(FIRST + TRIAL);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 }
@@ -214,7 +396,7 @@ START_TEST(finds_out_that_the_load_has_changed)
 {
 	pass(10000);
 	machine.rate[PLACEMENT_TOGETHER] = 2000;
-	pass((unsigned)(PLACEMENT_REST_MAX_NS * 2 / WINDOW));
+	pass(LONGEST);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 }
 END_TEST
@@ -321,14 +503,24 @@ int main(void)
 	tcase_add_checked_fixture(rule, setup, NULL);
 	tcase_add_test(rule, settles_together_when_that_serves_more);
 	tcase_add_test(rule, settles_apart_when_that_serves_more);
-	tcase_add_test(rule, stays_where_it_is_for_little);
-	tcase_add_test(rule, is_not_taken_in_by_noise);
-	tcase_add_test(rule, finds_a_gain_in_noise);
+	tcase_add_test(rule, changes_for_enough);
+	tcase_add_test(rule, first_windows_do_not_count);
+	tcase_add_test(rule, each_later_window_counts);
+	tcase_add_test(rule, each_later_window_of_apart_counts);
 	tcase_add_test(rule, a_great_loss_ends_a_trial_early);
+	tcase_add_test(rule, a_small_loss_does_not);
 	tcase_add_test(rule, apart_is_given_time);
+	tcase_add_loop_test(rule, growth_is_no_gain, 0, 8);
+	tcase_add_test(rule, is_not_taken_in_by_noise);
+	tcase_add_test(rule, a_loss_is_seen_in_noise);
+	tcase_add_test(rule, a_gain_is_found_in_noise);
 	tcase_add_test(rule, no_trial_with_time_to_spare);
-	tcase_add_test(rule, apart_at_once_when_the_load_goes);
+	tcase_add_test(rule, a_pause_now_and_then_is_no_end);
+	tcase_add_test(rule, apart_soon_when_the_load_goes);
+	tcase_add_test(rule, apart_when_the_load_fades);
 	tcase_add_test(rule, a_trial_ends_when_the_load_goes);
+	tcase_add_test(rule, a_guest_that_works_long_may_stay);
+	tcase_add_test(rule, a_guest_that_works_long_may_go);
 	tcase_add_test(rule, leaves_together_when_the_guest_works_long);
 	tcase_add_test(rule, tries_anew_soon_after_a_pause);
 	tcase_add_test(rule, trials_get_rare);

@@ -3,10 +3,8 @@
  * tests/guests/vm_trial.c: vm_test IMAGE. Skipped where there is no usable KVM.
  */
 #include <fcntl.h>
-#include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
