@@ -15,14 +15,14 @@ static const struct trial {
 } trials[PLACEMENT_MODE_COUNT] = {
 	/* TCP needs so long to find out that it may send faster, and threads to spread. */
 	[PLACEMENT_APART] = {15, 5, 16},
-	[PLACEMENT_TOGETHER] = {2, 4, 8},
+	[PLACEMENT_TOGETHER] = {2, 6, 32},
 };
 /* A trial that does less than this part of what the settled way does, twice in a row, ends early.
  */
 #define LOSS_ENDS    0.75
-#define LOSS_RESTS   4      /* times as long as before until the next trial, after such a loss */
-#define LITTLE_RESTS 2      /* and after one that has won too little */
-#define GROWTH       1.0625 /* from one block of windows to the next: the load still grows */
+#define LOSS_RESTS   4    /* times as long as before until the next trial, after such a loss */
+#define LITTLE_RESTS 2    /* and after one that has won too little */
+#define GROWTH       1.02 /* from one block of windows to the next: the load still grows */
 
 /* What came before is not to be compared with what comes. */
 static void begin_block(struct placement *placement, double settled_rate)

@@ -12,8 +12,8 @@
  * busy loop whose work does not grow any more is placed the other way for some windows, and what it does then
  * is compared with what it did just before. The first windows of a trial do not count. APART has to be
  * tried for long: threads spread only by and by, and TCP takes a tenth of a second to notice that it may send
- * faster. What is won by TOGETHER shows at once and scatters more, and so it has to win by more. A trial that
- * loses much ends early, and is not made again for long.
+ * faster. What is won by TOGETHER shows sooner, and more of it in time, as the other threads spread: a
+ * little is enough. A trial that loses much ends early, and is not made again for long.
  * The more often a trial confirms what was known, the rarer it is made. A loop with time to spare is
  * placed APART soon.
  *

@@ -52,7 +52,7 @@ static void pass(unsigned windows)
 }
 
 #define FIRST   (PLACEMENT_FIRST_NS / WINDOW)                   /* windows up to the first trial */
-#define TRIAL   6u                                              /* of TOGETHER */
+#define TRIAL   8u                                              /* of TOGETHER */
 #define LONGEST ((unsigned)(PLACEMENT_REST_MAX_NS / WINDOW) + 30) /* windows between trials, and one trial */
 
 static void pass_to_trial(void)
@@ -84,19 +84,19 @@ START_TEST(settles_apart_when_that_serves_more)
 }
 END_TEST
 
-/* TOGETHER has to win by an eighth, APART by a sixteenth. */
+/* TOGETHER has to win by a thirty-second, APART by a sixteenth. */
 START_TEST(changes_for_enough)
 {
-	machine.rate[PLACEMENT_TOGETHER] = 1120;
+	machine.rate[PLACEMENT_TOGETHER] = 1030;
 	pass(1000);
 	expect_equal(placement.settled, PLACEMENT_APART);
-	machine.rate[PLACEMENT_TOGETHER] = 1130;
+	machine.rate[PLACEMENT_TOGETHER] = 1033;
 	pass(LONGEST);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
-	machine.rate[PLACEMENT_APART] = 1200;
+	machine.rate[PLACEMENT_APART] = 1096;
 	pass(1000);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
-	machine.rate[PLACEMENT_APART] = 1202;
+	machine.rate[PLACEMENT_APART] = 1099;
 	pass(LONGEST);
 	expect_equal(placement.settled, PLACEMENT_APART);
 }
@@ -107,8 +107,8 @@ START_TEST(first_windows_do_not_count)
 	pass_to_trial();
 	machine.rate[PLACEMENT_TOGETHER] = 100;
 	pass(2);
-	machine.rate[PLACEMENT_TOGETHER] = 1200;
-	pass(4);
+	machine.rate[PLACEMENT_TOGETHER] = 1100;
+	pass(6);
 	expect_equal(placement.settled, PLACEMENT_TOGETHER);
 }
 END_TEST
@@ -116,20 +116,20 @@ END_TEST
 /* All that count do. */
 START_TEST(each_later_window_counts)
 {
-	for (unsigned high = 0; high < 4; high++) {
+	for (unsigned high = 0; high < 6; high++) {
 		setup();
 		pass_to_trial();
 		pass(2);
-		for (unsigned i = 0; i < 4; i++) {
-			machine.rate[PLACEMENT_TOGETHER] = i == high ? 1600 : 1000;
+		for (unsigned i = 0; i < 6; i++) {
+			machine.rate[PLACEMENT_TOGETHER] = i == high ? 1240 : 1000;
 			pass(1);
 		}
 		expect_equal(placement.settled, PLACEMENT_TOGETHER);
 		setup();
 		pass_to_trial();
 		pass(2);
-		for (unsigned i = 0; i < 4; i++) {
-			machine.rate[PLACEMENT_TOGETHER] = i == high ? 760 : 1200;
+		for (unsigned i = 0; i < 6; i++) {
+			machine.rate[PLACEMENT_TOGETHER] = i == high ? 760 : 1050;
 			pass(1);
 		}
 		expect_equal(placement.settled, PLACEMENT_APART);
@@ -176,7 +176,7 @@ START_TEST(a_small_loss_does_not)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 760;
 	pass_to_trial();
-	pass(5);
+	pass(TRIAL - 1);
 	expect_equal(placement.mode, PLACEMENT_TOGETHER);
 	pass(1);
 	expect_equal(placement.mode, PLACEMENT_APART);
@@ -220,7 +220,7 @@ START_TEST(growth_is_no_gain)
 END_TEST
 
 /* Of samples that scatter by a third about one mean neither way is better: few changes are made. */
-START_TEST(is_not_taken_in_by_noise)
+START_TEST(noise_changes_little)
 {
 	struct random random = {.state = random_seed()};
 	unsigned all = 20000;
@@ -230,7 +230,6 @@ START_TEST(is_not_taken_in_by_noise)
 		machine.rate[PLACEMENT_TOGETHER] = 850 + random_below(&random, 300);
 		pass(1);
 	}
-	expect(machine.windows[PLACEMENT_TOGETHER] < all / 4);
 	expect(machine.changes < all / 100);
 }
 END_TEST
@@ -387,7 +386,7 @@ START_TEST(trials_get_rare)
 {
 	machine.rate[PLACEMENT_TOGETHER] = 900;
 	pass(60000); /* 10 minutes */
-	expect(machine.windows[PLACEMENT_TOGETHER] < 60000 / 100);
+	expect(machine.windows[PLACEMENT_TOGETHER] < 60000 / 90);
 	expect(machine.windows[PLACEMENT_TOGETHER] > 60000 / 1000);
 }
 END_TEST
@@ -511,7 +510,7 @@ int main(void)
 	tcase_add_test(rule, a_small_loss_does_not);
 	tcase_add_test(rule, apart_is_given_time);
 	tcase_add_loop_test(rule, growth_is_no_gain, 0, 8);
-	tcase_add_test(rule, is_not_taken_in_by_noise);
+	tcase_add_test(rule, noise_changes_little);
 	tcase_add_test(rule, a_loss_is_seen_in_noise);
 	tcase_add_test(rule, a_gain_is_found_in_noise);
 	tcase_add_test(rule, no_trial_with_time_to_spare);
