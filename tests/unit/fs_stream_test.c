@@ -269,7 +269,7 @@ static unsigned settled_open_files(void)
 {
 	unsigned count = open_files();
 
-	for (unsigned still = 0; still < 50; still++) {
+	for (unsigned still = 0; still < 200; still++) {
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 		unsigned now = open_files();
 		if (now != count)
@@ -279,11 +279,12 @@ static unsigned settled_open_files(void)
 	return count;
 }
 
-static void expect_open_files(unsigned wanted)
+/* No more than before. Fewer: on a busy machine a file that was to be closed had not been then. */
+static void expect_open_files(unsigned before)
 {
-	for (unsigned i = 0; i < 2000 && open_files() != wanted; i++)
+	for (unsigned i = 0; i < 2000 && open_files() > before; i++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	expect_equal(open_files(), wanted);
+	expect(open_files() <= before);
 }
 
 /* Closes with everything under way that can be, and leaves nothing behind. */
