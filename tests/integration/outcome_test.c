@@ -45,8 +45,8 @@ START_TEST(many_fibers_at_once)
 {
 	struct command monitor;
 
-	for (int i = 0; i < 5; i++)
-		expect_equal(run_outcome(&monitor, WORDS("fibers", "500")), 0);
+	for (int i = 0; i < 2; i++)
+		expect_equal(run_outcome(&monitor, WORDS("fibers", "200")), 0);
 }
 END_TEST
 
