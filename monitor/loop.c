@@ -304,6 +304,9 @@ static void place(struct loop *loop)
 	loop->may_place =
 		placement_apply(&loop->threads, mode, loop->engine_ops->guest_thread(loop->engine));
 	stats.placements += loop->may_place;
+	if (loop->may_place)
+		log_line(LOG_DEBUG, "placement: I/O and guest %s",
+			loop->threads.together ? "on one CPU" : "apart");
 }
 
 /* ---- stopping: first what the guest wrote leaves, then everything in flight is cancelled */

@@ -180,17 +180,17 @@ enum placement_mode placement_look(
 static bool put_together(struct placement_threads *threads, pid_t guest)
 {
 	int cpu = sched_getcpu();
-	cpu_set_t one;
+	cpu_set_t *one = &threads->shared;
 
 	if (guest == 0 || cpu < 0 || cpu >= CPU_SETSIZE ||
 		sched_getaffinity(0, sizeof(cpu_set_t), &threads->io_allowed) < 0 ||
 		sched_getaffinity(guest, sizeof(cpu_set_t), &threads->guest_allowed) < 0)
 		return false;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one) < 0)
+	CPU_ZERO(one);
+	CPU_SET(cpu, one);
+	if (sched_setaffinity(0, sizeof(*one), one) < 0)
 		return false;
-	threads->together = sched_setaffinity(guest, sizeof(one), &one) == 0;
+	threads->together = sched_setaffinity(guest, sizeof(*one), one) == 0;
 	if (!threads->together)
 		sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
 	return threads->together;
@@ -210,15 +210,24 @@ static void push_off(const struct placement_threads *threads, pid_t guest)
 		sched_setaffinity(guest, sizeof(others), &others);
 }
 
+/* Or has somebody (taskset) given the thread other CPUs meanwhile? Then these are what it has. */
+static bool is_where_it_was_put(const struct placement_threads *threads, pid_t thread)
+{
+	cpu_set_t now;
+
+	return sched_getaffinity(thread, sizeof(now), &now) == 0 && CPU_EQUAL(&now, &threads->shared);
+}
+
 /* The guest's thread may have ended: to the kernel 0 would be the caller. */
 static void put_apart(struct placement_threads *threads, pid_t guest)
 {
 	threads->together = false;
-	if (guest != 0) {
+	if (guest != 0 && is_where_it_was_put(threads, guest)) {
 		push_off(threads, guest);
 		sched_setaffinity(guest, sizeof(cpu_set_t), &threads->guest_allowed);
 	}
-	sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
+	if (is_where_it_was_put(threads, 0))
+		sched_setaffinity(0, sizeof(cpu_set_t), &threads->io_allowed);
 }
 
 bool placement_apply(struct placement_threads *threads, enum placement_mode mode, pid_t guest)

@@ -69,12 +69,14 @@ enum placement_mode placement_look(
 struct placement_threads {
 	cpu_set_t io_allowed; /* as they were before they were put together */
 	cpu_set_t guest_allowed;
+	cpu_set_t shared; /* the CPU on which they were put together */
 	bool together;
 };
 
 /*
  * Puts the calling thread and that of the guest, whose id is 'guest' (0: there is none), on the CPU where
- * the caller runs, or, with APART, gives both back the CPUs that they had. False: they could not be put
+ * the caller runs, or, with APART, gives both back the CPUs that they had, unless somebody else has given
+ * them other ones meanwhile. False: they could not be put
  * TOGETHER, and all is as it was.
  */
 bool placement_apply(struct placement_threads *threads, enum placement_mode mode, pid_t guest);

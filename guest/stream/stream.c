@@ -28,7 +28,7 @@ static struct stream *take_struct(void)
 	else
 		stream = malloc(sizeof(*stream));
 	if (!stream)
-		guest_panic("no memory for a stream");
+		guest_panic("no memory is left for a stream; give the guest more with --memory, or free some");
 	memset(stream, 0, sizeof(*stream));
 	return stream;
 }

@@ -4,8 +4,10 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <unistd.h>
 
+#include "tests/lib/cpus.h"
 #include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 
@@ -460,6 +462,31 @@ START_TEST(both_threads_on_one_cpu_and_back)
 }
 END_TEST
 
+START_TEST(cpus_that_others_set_are_left)
+{
+	struct placement_threads threads = {0};
+	cpu_set_t others, theirs, mine;
+	int cpu[2];
+
+	if (!two_cpus(cpu)) {
+		printf("placement_test: skipped cpus_that_others_set_are_left: there is one CPU only\n");
+		return;
+	}
+	other_start();
+	expect(placement_apply(&threads, PLACEMENT_TOGETHER, other.id));
+	CPU_ZERO(&others);
+	CPU_SET(CPU_ISSET(cpu[0], &threads.shared) ? cpu[1] : cpu[0], &others);
+	expect_equal(sched_setaffinity(other.id, sizeof(others), &others), 0);
+	expect_equal(sched_setaffinity(0, sizeof(others), &others), 0);
+	expect(placement_apply(&threads, PLACEMENT_APART, other.id));
+	sched_getaffinity(0, sizeof(mine), &mine);
+	sched_getaffinity(other.id, sizeof(theirs), &theirs);
+	expect(CPU_EQUAL(&mine, &others));
+	expect(CPU_EQUAL(&theirs, &others));
+	other_stop();
+}
+END_TEST
+
 START_TEST(no_thread_of_the_guest)
 {
 	struct placement_threads threads = {0};
@@ -526,6 +553,7 @@ int main(void)
 	tcase_add_test(rule, finds_out_that_the_load_has_changed);
 	suite_add_tcase(suite, rule);
 	tcase_add_test(threads, both_threads_on_one_cpu_and_back);
+	tcase_add_test(threads, cpus_that_others_set_are_left);
 	tcase_add_test(threads, no_thread_of_the_guest);
 	tcase_add_test(threads, the_guests_thread_has_ended);
 	suite_add_tcase(suite, threads);
