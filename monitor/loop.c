@@ -27,6 +27,7 @@
 #include "monitor/log.h"
 #include "monitor/monitor.h"
 #include "monitor/placement.h"
+#include "monitor/resolver.h"
 #include "monitor/start_cpus.h"
 #include "monitor/stats.h"
 #include "monitor/stream.h"
@@ -36,7 +37,6 @@
 #include "pipe/spin.h"
 
 #define LOOP_WORKERS      2u
-#define LOOP_RESOLVERS    2u
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 #define LOOP_TURNS_UNTOLD 8u
@@ -66,7 +66,7 @@ struct loop {
 	struct io *io;
 	struct stream_table *streams;
 	struct worker_pool *workers;
-	struct worker_pool *resolvers;
+	struct resolver *resolver;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
 	bool tell; /* posts to the guest's bell since it was last looked at for sleep */
@@ -345,6 +345,7 @@ static void stop_advance(struct loop *loop)
 				held);
 		stop_phase_begin(loop, LOOP_CANCELLING, LOOP_CANCEL_MS);
 		io_cancel_all(loop->io);
+		resolver_cancel_all(loop->resolver);
 	}
 	if (loop->phase == LOOP_CANCELLING) {
 		/* What a cancelled operation's done() started meanwhile is cancelled too. */
@@ -352,7 +353,7 @@ static void stop_advance(struct loop *loop)
 			io_cancel_all(loop->io);
 		bool quiet = stream_table_held(loop->streams) == 0 && io_in_flight(loop->io) == 0 &&
 			     worker_in_flight(loop->workers) == 0 &&
-			     worker_in_flight(loop->resolvers) == 0;
+			     resolver_outstanding(loop->resolver) == 0;
 		if (quiet || now_ns() >= loop->phase_until_ns) {
 			loop->phase = LOOP_STOPPED;
 			loop->quiet = quiet;
@@ -391,7 +392,7 @@ static int thread_begin(struct loop *loop)
 	result = worker_pool_create(&loop->workers, LOOP_WORKERS, post_to_loop, loop);
 	if (result < 0)
 		return result;
-	result = worker_pool_create(&loop->resolvers, LOOP_RESOLVERS, post_to_loop, loop);
+	result = resolver_create(&loop->resolver, &loop->config.config->resolver, post_to_loop, loop);
 	if (result < 0)
 		return result;
 	wake_fd_arm(&loop->doorbell);
@@ -416,8 +417,8 @@ static void thread_end(struct loop *loop)
 				      "leaving it behind");
 		return;
 	}
-	if (loop->resolvers != NULL)
-		worker_pool_destroy(loop->resolvers);
+	if (loop->resolver != NULL)
+		resolver_destroy(loop->resolver);
 	if (loop->workers != NULL)
 		worker_pool_destroy(loop->workers);
 	if (loop->streams != NULL)
@@ -543,9 +544,9 @@ struct worker_pool *loop_workers(struct loop *loop)
 	return loop->workers;
 }
 
-struct worker_pool *loop_resolvers(struct loop *loop)
+struct resolver *loop_resolver(struct loop *loop)
 {
-	return loop->resolvers;
+	return loop->resolver;
 }
 
 struct stream_table *loop_streams(struct loop *loop)

@@ -16,6 +16,7 @@ struct engine;
 struct engine_ops;
 struct io;
 struct loop;
+struct resolver;
 struct start_cpus;
 struct stream_table;
 struct worker_pool;
@@ -76,8 +77,7 @@ void loop_post(struct loop *loop, struct loop_message *message);
 struct io *loop_io(struct loop *loop);
 const struct loop_config *loop_config(const struct loop *loop);
 struct worker_pool *loop_workers(struct loop *loop);
-/* For name lookups, which can hang for many seconds: files are not to wait for them. */
-struct worker_pool *loop_resolvers(struct loop *loop);
+struct resolver *loop_resolver(struct loop *loop);
 struct stream_table *loop_streams(struct loop *loop);
 struct arena *loop_arena(struct loop *loop);
 #define LOOP_SCRATCH (256u << 10)

@@ -10,8 +10,8 @@
  *           else touches them; others leave word in its mailbox (loop_post).
  *   vCPU    vm.c: KVM_RUN and the exits, none of them on a data path.
  *   log     log.c: writes log lines, because stderr can block.
- *   workers worker.c: path operations and name lookups, which can block; files, where there
- *           is no io_uring.
+ *   workers worker.c: path operations, which can block; files, where there is no io_uring.
+ *   dns     resolver.c: names to addresses; libevent and c-ares.
  *
  * The data loop has a thread of its own so that one io_uring_enter both submits
  * and sleeps, and so that nothing which libevent serves stands between a packet and its guest.
@@ -25,6 +25,7 @@
 
 #include "monitor/grants.h"
 #include "monitor/io.h"
+#include "monitor/resolver.h"
 
 #define MONITOR_STATUS_USAGE 2 /* bad option, image, grant or machine: nothing was run */
 
@@ -39,6 +40,7 @@ struct config {
 	uint64_t memory;   /* bytes of guest RAM */
 	uint64_t poll_ns;  /* the longest that either side spins before it sleeps */
 	struct grants grants;
+	struct resolver_config resolver;
 	char **env;        /* NAME=VALUE */
 	int envc;
 	bool stats;        /* print the counters at exit */

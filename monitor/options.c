@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "monitor/log.h"
+#include "monitor/names.h"
 #include "monitor/options_table.h"
 
 #define DEFAULT_MEMORY  (256ull << 20) /* bytes */
@@ -236,6 +237,7 @@ void options_free(struct options *options)
 	free(config->env);
 	free(config->wrap);
 	grants_free(&config->grants);
+	names_free(&config->resolver);
 	*options = (struct options){0};
 }
 

@@ -7,14 +7,16 @@
 #include <string.h>
 
 #include "monitor/log.h"
+#include "monitor/names.h"
 
 #define MEMORY_MIN  (1ull << 20) /* bytes; what an image needs is the engine's to say */
 #define MEMORY_MAX  (1ull << 40) /* bytes */
 #define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
-static option_parse parse_listen, parse_connect, parse_mount, parse_engine, parse_io, parse_memory,
-	parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+static option_parse parse_listen, parse_connect, parse_dns, parse_add_host, parse_mount,
+	parse_engine, parse_io, parse_memory, parse_env, parse_wrap, parse_poll, parse_log_level,
+	parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "ADDR:PORT",
@@ -25,6 +27,12 @@ const struct option_row option_rows[] = {
 		"the guest may connect there; HOST is an address, or a\n"
 		"name, which the guest then has to use; port 0: every port",
 		parse_connect},
+	{"dns", 0, "ADDR[:PORT]",
+		"ask this name server for the names that the guest\n"
+		"connects to, instead of those of /etc/resolv.conf",
+		parse_dns},
+	{"add-host", 0, "NAME:ADDR", "NAME has this address, whatever else says another",
+		parse_add_host},
 	{"mount", 'v', "HOSTDIR:GUESTDIR[:rw]",
 		"the guest may use HOSTDIR under the name GUESTDIR,\n"
 		"read-only unless :rw is said",
@@ -71,6 +79,17 @@ static int parse_connect(
 	struct options *options, const char *value, char *ret_error, size_t error_len)
 {
 	return grants_add_connect(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_dns(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return names_add_server(&options->config.resolver, value, ret_error, error_len);
+}
+
+static int parse_add_host(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return names_add_host(&options->config.resolver, value, ret_error, error_len);
 }
 
 static int parse_mount(

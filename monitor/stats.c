@@ -38,6 +38,7 @@ static const struct counter_row counters[] = {
 	COUNTER(connections_made, "TCP connections made for the guest"),
 	COUNTER(fs_requests, "file system requests"),
 	COUNTER(worker_jobs, "calls that could block, given to worker threads"),
+	COUNTER(lookups, "names looked up for the guest"),
 	COUNTER(broken_pipes_by_guest, "rules of the shared memory that the guest broke"),
 	COUNTER(grants_refused, "attempts to reach what no option grants"),
 	COUNTER(console_exits, "exits to user space that wrote to the console"),

@@ -28,6 +28,7 @@ struct stats {
 	uint64_t connections_made;
 	uint64_t fs_requests;
 	uint64_t worker_jobs;
+	uint64_t lookups;
 	uint64_t broken_pipes_by_guest; /* rules of DATAPIPE.md or PROTOCOL.md that the guest broke */
 	uint64_t grants_refused;
 	/* engine */

@@ -1,8 +1,10 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "monitor/tcp.h"
 
@@ -46,6 +48,114 @@ struct tcp_endpoint tcp_from_sockaddr(const struct sockaddr_storage *address)
 		memcpy(endpoint.addr, &in6->sin6_addr, 16);
 	}
 	return endpoint;
+}
+
+static bool begins_with(const unsigned char *address, const unsigned char *prefix, size_t len)
+{
+	return memcmp(address, prefix, len) == 0;
+}
+
+static bool ipv4_is_special(const unsigned char *a)
+{
+	static const unsigned char alibaba[] = {100, 100, 100, 200}, azure[] = {168, 63, 129, 16},
+				   oracle[] = {192, 0, 0, 192};
+
+	return a[0] == 0 || a[0] == 127 || (a[0] == 169 && a[1] == 254) ||
+	       begins_with(a, alibaba, 4) || begins_with(a, azure, 4) || begins_with(a, oracle, 4);
+}
+
+/* The IPv4 address that an IPv6 address stands for; NULL: none. */
+static const unsigned char *ipv4_within(const unsigned char *a)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff}, compatible[12],
+				   nat64[12] = {0x00, 0x64, 0xff, 0x9b},
+				   local_nat64[6] = {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01},
+				   six_to_four[2] = {0x20, 0x02};
+
+	if (begins_with(a, six_to_four, 2))
+		return a + 2;
+	if (begins_with(a, mapped, 12) || begins_with(a, compatible, 12) ||
+		begins_with(a, nat64, 12) || begins_with(a, local_nat64, 6))
+		return a + 12;
+	return NULL;
+}
+
+bool tcp_is_special(const struct tcp_endpoint *endpoint)
+{
+	static const unsigned char loopback[16] = {[15] = 1}, amazon[4] = {0xfd, 0x00, 0x0e, 0xc2},
+				   google[16] = {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54};
+	const unsigned char *a = endpoint->addr;
+
+	if (endpoint->family == TCP_IPV4)
+		return ipv4_is_special(a);
+	const unsigned char *ipv4 = ipv4_within(a);
+	return begins_with(a, loopback, 16) || begins_with(a, amazon, 4) ||
+	       begins_with(a, google, 16) || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) ||
+	       (ipv4 != NULL && ipv4_is_special(ipv4));
+}
+
+/* 0, or the negative errno of binding to it. */
+static int try_bind(const struct tcp_endpoint *endpoint)
+{
+	struct tcp_endpoint any_port = *endpoint;
+	struct sockaddr_storage address;
+	socklen_t len;
+
+	any_port.port = 0;
+	int error = tcp_to_sockaddr(&any_port, &address, &len);
+	if (error)
+		return error;
+	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	error = bind(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
+	close(fd);
+	return error;
+}
+
+static bool has_interface_address(const struct tcp_endpoint *endpoint)
+{
+	size_t len = endpoint->family == TCP_IPV4 ? 4 : 16;
+	struct ifaddrs *list;
+	bool own = false;
+
+	if (getifaddrs(&list) < 0)
+		return true;
+	for (struct ifaddrs *at = list; !own && at != NULL; at = at->ifa_next) {
+		struct tcp_endpoint of = {.family = TCP_NAME};
+
+		if (at->ifa_addr != NULL)
+			of = tcp_from_sockaddr(
+				(const struct sockaddr_storage *)(const void *)at->ifa_addr);
+		own = of.family == endpoint->family && memcmp(of.addr, endpoint->addr, len) == 0;
+	}
+	freeifaddrs(list);
+	return own;
+}
+
+bool tcp_is_own(const struct tcp_endpoint *endpoint)
+{
+	/* Of no machine (RFC 5737, 3849): where these can be bound to, ip_nonlocal_bind lets every
+	 * address be. */
+	static const struct tcp_endpoint nobody_ipv4 = {.family = TCP_IPV4, .addr = {192, 0, 2, 1}},
+					 nobody_ipv6 = {.family = TCP_IPV6,
+						 .addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
+	const unsigned char *within =
+		endpoint->family == TCP_IPV6 ? ipv4_within(endpoint->addr) : NULL;
+
+	if (within != NULL) {
+		struct tcp_endpoint ipv4 = {.family = TCP_IPV4};
+		memcpy(ipv4.addr, within, 4);
+		if (tcp_is_own(&ipv4))
+			return true;
+	}
+	/* The kernel's own word, which counts addresses by route too. */
+	int error = try_bind(endpoint);
+	if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT)
+		return false;
+	if (error == 0 && try_bind(endpoint->family == TCP_IPV4 ? &nobody_ipv4 : &nobody_ipv6) == 0)
+		return has_interface_address(endpoint);
+	return true;
 }
 
 struct tcp_endpoint tcp_local(int fd)

@@ -1,58 +1,120 @@
 /*
- * Protocol 2: an outgoing connection. A name is looked up by a worker; its addresses are tried
- * one after the other, in the order that the resolver gave, until one answers or time is over.
+ * Protocol 2: an outgoing connection.
+ *
+ * A name is looked up by the resolver, which answers for each family. Its addresses are tried as
+ * RFC 8305 says (eyeballs.h): IPv6 and IPv4 in turn; the next begins beside those under way when
+ * the last one has had a quarter of a second, or has failed; the first that answers is the
+ * connection, and the others are given up. An IPv4 answer waits a moment for the IPv6 one.
  */
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "monitor/eyeballs.h"
 #include "monitor/io.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
 #include "monitor/monitor.h"
+#include "monitor/resolver.h"
 #include "monitor/stats.h"
 #include "monitor/tcp.h"
-#include "monitor/worker.h"
 
-#define CONNECT_ADDRESSES 8u /* of one name that are tried at most */
+struct attempt {
+	struct connector *connector;
+	struct io_op op;
+	int fd;          /* -1: there is none */
+	bool connecting; /* in flight */
+	struct tcp_endpoint remote;
+	struct sockaddr_storage address; /* io's while connecting */
+};
+
+/* What an error says: a later one counts only if it says as much. */
+enum rank {
+	RANK_NO_NAME,     /* there is no such name */
+	RANK_NO_ANSWER,   /* no name server says */
+	RANK_NOT_TRIED,   /* no address may be tried */
+	RANK_NOT_REACHED, /* an address was tried in vain */
+	RANK_REACHED,     /* a host has answered: no */
+};
 
 struct connector {
 	struct stream *stream;
 	struct io *io;
-	int fd; /* of the attempt in flight, or -1 */
-	struct io_op op;
-	bool connecting; /* in flight */
-	struct io_timer timer;
-	bool timing;     /* in flight */
-	bool looking_up; /* in flight */
+	struct io_timer limit; /* of all of it */
+	struct io_timer pause; /* until the next attempt begins beside the last */
+	bool limited, pausing; /* in flight */
+	uint64_t pause_end_ns;
 	bool over; /* answered, or the guest is gone: what is in flight only has to come back */
 	bool cancelled;
-	int error; /* of the last attempt */
+	enum rank rank; /* of error */
+	int error;      /* what a guest is told when all has failed */
 
-	char host[TCP_HOST_MAX + 1];
 	uint16_t port;
-	struct worker_job lookup;
-	struct sockaddr_storage address[CONNECT_ADDRESSES];
-	socklen_t address_len[CONNECT_ADDRESSES];
-	unsigned address_count;
-	unsigned next; /* address to try */
+	struct resolver_query lookup;
+	bool looking_up[RESOLVER_FAMILIES]; /* in flight */
+	bool started;                       /* the first attempt was made */
+	struct eyeballs eyeballs;
+	struct attempt attempt[EYEBALLS_MOST];
+	unsigned attempt_count;
 };
 
-static void connector_next(struct connector *connector);
+static void connector_go_on(struct connector *connector);
 
-/* Of the attempt that failed or is not wanted any more, if there was one. */
-static void connector_close(struct connector *connector)
+static uint64_t now_ns(void)
 {
-	if (connector->fd < 0)
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static unsigned connecting(const struct connector *connector)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < connector->attempt_count; i++)
+		count += connector->attempt[i].connecting;
+	return count;
+}
+
+static bool looking_up(const struct connector *connector)
+{
+	return connector->looking_up[RESOLVER_IPV6] || connector->looking_up[RESOLVER_IPV4];
+}
+
+/* Of an attempt that failed or is not wanted any more, if there was one. */
+static void attempt_close(struct attempt *attempt)
+{
+	if (attempt->fd < 0)
 		return;
-	io_forget(connector->io, connector->fd);
-	close(connector->fd);
-	connector->fd = -1;
+	io_forget(attempt->connector->io, attempt->fd);
+	close(attempt->fd);
+	attempt->fd = -1;
+}
+
+static void connector_cancel(struct connector *connector)
+{
+	connector->cancelled = true;
+	for (unsigned i = 0; i < connector->attempt_count; i++)
+		if (connector->attempt[i].connecting)
+			io_cancel(connector->io, &connector->attempt[i].op);
+	if (connector->limited)
+		io_cancel(connector->io, &connector->limit.op);
+	if (connector->pausing)
+		io_cancel(connector->io, &connector->pause.op);
+	if (looking_up(connector))
+		resolver_cancel(connector->lookup.resolver, &connector->lookup);
+}
+
+static void note_error(struct connector *connector, enum rank rank, int error)
+{
+	if (connector->error != 0 && rank < connector->rank)
+		return;
+	connector->rank = rank;
+	connector->error = error;
 }
 
 /* The connector's own end, once an answer was given and nothing is in flight. */
@@ -60,25 +122,19 @@ static void connector_settle(struct connector *connector)
 {
 	if (!connector->over)
 		return;
-	if (!connector->cancelled) {
-		connector->cancelled = true;
-		if (connector->connecting)
-			io_cancel(connector->io, &connector->op);
-		if (connector->timing)
-			io_cancel(connector->io, &connector->timer.op);
-	}
-	if (connector->connecting || connector->timing || connector->looking_up)
+	if (!connector->cancelled)
+		connector_cancel(connector);
+	if (connecting(connector) != 0 || connector->limited || connector->pausing ||
+		looking_up(connector))
 		return;
-	connector_close(connector);
+	for (unsigned i = 0; i < connector->attempt_count; i++)
+		attempt_close(&connector->attempt[i]);
 	if (connector->stream != NULL)
 		stream_release(connector->stream);
 	free(connector);
 }
 
-/*
- * The guest is told at once. Its stream is held until the connector is gone: a lookup cannot be
- * cancelled, and so there are never more of them than streams.
- */
+/* The guest is told at once. Its stream is held until the connector is gone. */
 static void connector_fail(struct connector *connector, int error)
 {
 	connector->over = true;
@@ -86,67 +142,118 @@ static void connector_fail(struct connector *connector, int error)
 	connector_settle(connector);
 }
 
-static void connector_done(struct connector *connector)
+static void connector_done(struct connector *connector, struct attempt *attempt)
 {
 	struct stream *stream = connector->stream;
-	int fd = connector->fd;
-	struct sockaddr_storage peer = connector->address[connector->next - 1];
+	struct tcp_connected connected = {.remote = attempt->remote};
+	int fd = attempt->fd;
 	if (tcp_relay_create(stream, fd) < 0) {
 		connector_fail(connector, ENOMEM);
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	stats.connections_made++;
+	attempt->fd = -1;
 	connector->stream = NULL;
-	connector->fd = -1;
 	connector->over = true;
 	connector_settle(connector);
-	struct tcp_connected connected = {
-		.local = tcp_local(fd), .remote = tcp_from_sockaddr(&peer)};
+	connected.local = tcp_local(fd);
 	stream_opened(stream, &tcp_connected_message, &connected);
 }
 
-static void connect_complete(struct io_op *op, int result)
+/* ---- attempts */
+
+static void attempt_complete(struct io_op *op, int result)
 {
-	struct connector *connector = io_container(op, struct connector, op);
-	connector->connecting = false;
+	struct attempt *attempt = io_container(op, struct attempt, op);
+	struct connector *connector = attempt->connector;
+	attempt->connecting = false;
 	if (connector->over) {
 		connector_settle(connector);
 	} else if (result == 0) {
-		connector_done(connector);
+		connector_done(connector, attempt);
 	} else {
-		connector->error = -result;
-		connector_close(connector);
-		connector_next(connector);
+		note_error(connector, result == -ECONNREFUSED ? RANK_REACHED : RANK_NOT_REACHED,
+			-result);
+		attempt_close(attempt);
+		connector->pause_end_ns = 0; /* the next need not wait */
+		connector_go_on(connector);
 	}
 }
 
-static void connector_next(struct connector *connector)
+/* False: it has failed already. */
+static bool attempt_start(struct connector *connector, const struct tcp_endpoint *remote)
 {
-	if (connector->next == connector->address_count) {
+	struct attempt *attempt = &connector->attempt[connector->attempt_count++];
+	socklen_t len;
+	*attempt = (struct attempt){
+		.connector = connector, .op = {attempt_complete}, .fd = -1, .remote = *remote};
+	attempt->remote.port = connector->port;
+	int result = tcp_to_sockaddr(&attempt->remote, &attempt->address, &len);
+	if (result < 0) {
+		note_error(connector, RANK_NOT_REACHED, -result);
+		return false;
+	}
+	attempt->fd = socket(attempt->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (attempt->fd < 0) {
+		note_error(connector, RANK_NOT_REACHED, errno);
+		return false;
+	}
+	attempt->connecting = true;
+	io_connect(connector->io, &attempt->op, attempt->fd, (struct sockaddr *)&attempt->address,
+		len);
+	return true;
+}
+
+static void pause_complete(struct io_op *op, int result)
+{
+	struct connector *connector = io_container(op, struct connector, pause.op);
+	(void)result;
+	connector->pausing = false;
+	if (connector->over)
+		connector_settle(connector);
+	else
+		connector_go_on(connector);
+}
+
+/* From now on so long, whatever timer is under way: when that one ends too early it is started
+ * anew. */
+static void pause_for(struct connector *connector, uint64_t ns)
+{
+	connector->pause_end_ns = now_ns() + ns;
+}
+
+/* Is it time? If not, it will be gone on then. */
+static bool pause_is_over(struct connector *connector)
+{
+	uint64_t now = now_ns();
+	if (now >= connector->pause_end_ns)
+		return true;
+	if (!connector->pausing) {
+		connector->pausing = true;
+		io_timeout(connector->io, &connector->pause, connector->pause_end_ns - now);
+	}
+	return false;
+}
+
+/* Starts what is to be started now, waits for what is under way, or gives up. */
+static void connector_go_on(struct connector *connector)
+{
+	while (connector->eyeballs.next < connector->eyeballs.count) {
+		if (!pause_is_over(connector))
+			return;
+		connector->started = true;
+		if (attempt_start(connector, eyeballs_take(&connector->eyeballs)))
+			pause_for(connector, EYEBALLS_ATTEMPT_NS);
+	}
+	if (connecting(connector) == 0 && !looking_up(connector))
 		connector_fail(connector, connector->error);
-		return;
-	}
-	unsigned i = connector->next++;
-	connector->fd = socket(connector->address[i].ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (connector->fd < 0) {
-		connector->error = errno;
-		/* That family may be missing here, and another of the name's addresses do. */
-		if (errno == EAFNOSUPPORT)
-			connector_next(connector);
-		else
-			connector_fail(connector, errno);
-		return;
-	}
-	connector->connecting = true;
-	io_connect(connector->io, &connector->op, connector->fd,
-		(struct sockaddr *)&connector->address[i], connector->address_len[i]);
 }
 
-static void timer_complete(struct io_op *op, int result)
+static void limit_complete(struct io_op *op, int result)
 {
-	struct connector *connector = io_container(op, struct connector, timer.op);
-	connector->timing = false;
+	struct connector *connector = io_container(op, struct connector, limit.op);
+	connector->limited = false;
 	if (connector->over || result != -ETIME) {
 		connector_settle(connector);
 		return;
@@ -156,48 +263,67 @@ static void timer_complete(struct io_op *op, int result)
 
 /* ---- names */
 
-/* What getaddrinfo says, as the errno that a connect would have given. */
-static int lookup_error(int error)
+/*
+ * A name server may say what it likes: a name that was granted does not open this machine's own
+ * addresses to the guest, nor its links, nor those by which clouds tell secrets. What /etc/hosts
+ * and --add-host say is the user's own word.
+ */
+static bool believable(struct connector *connector, const struct resolver_answer *answer,
+	const struct tcp_endpoint *address)
 {
-	switch (error) {
-	case EAI_MEMORY:
-		return ENOMEM;
-	case EAI_AGAIN:
-		return EAGAIN;
-	case EAI_SYSTEM:
-		return errno;
-	default:
-		return EHOSTUNREACH;
-	}
+	const struct grants *grants = &loop_config(connector->stream->loop)->config->grants;
+	struct tcp_endpoint remote = *address;
+	char text[TCP_TEXT_LEN];
+	remote.port = connector->port;
+	if (answer->known_here || grants_may_connect(grants, &remote, NULL, 0) ||
+		(!tcp_is_special(address) && !tcp_is_own(address)))
+		return true;
+	grants_refused(tcp_text(&remote, text), "--connect", text);
+	return false;
 }
 
-static void lookup_work(struct worker_job *job)
+static void take_addresses(struct connector *connector, struct resolver_answer *answer)
 {
-	struct connector *connector = io_container(job, struct connector, lookup);
-	struct addrinfo hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-	struct addrinfo *list = NULL;
-	char port[8];
-	snprintf(port, sizeof(port), "%u", connector->port);
-	int result = getaddrinfo(connector->host, port, &hints, &list);
-	connector->error = result == 0 ? EHOSTUNREACH : lookup_error(result);
-	for (struct addrinfo *a = list; a != NULL && connector->address_count < CONNECT_ADDRESSES;
-		a = a->ai_next) {
-		memcpy(&connector->address[connector->address_count], a->ai_addr, a->ai_addrlen);
-		connector->address_len[connector->address_count++] = a->ai_addrlen;
-	}
-	if (list != NULL)
-		freeaddrinfo(list);
+	unsigned kept = 0;
+	for (unsigned i = 0; i < answer->count; i++)
+		if (believable(connector, answer, &answer->address[i]))
+			answer->address[kept++] = answer->address[i];
+	if (kept == 0)
+		note_error(connector, RANK_NOT_TRIED, EACCES);
+	eyeballs_add(&connector->eyeballs, answer->address, kept);
 }
 
-static void lookup_done(struct worker_job *job)
+static void lookup_answered(struct resolver_query *query, enum resolver_family family)
 {
-	struct connector *connector = io_container(job, struct connector, lookup);
-	connector->looking_up = false;
-	if (connector->over)
+	struct connector *connector = io_container(query, struct connector, lookup);
+	struct resolver_answer *answer = &query->answer[family];
+	connector->looking_up[family] = false;
+	if (connector->over) {
 		connector_settle(connector);
+		return;
+	}
+	if (answer->error == 0)
+		take_addresses(connector, answer);
 	else
-		connector_next(connector);
+		note_error(connector, answer->error == EHOSTUNREACH ? RANK_NO_NAME : RANK_NO_ANSWER,
+			answer->error);
+	if (!connector->started) {
+		/* IPv6 is to be first, if it comes soon. */
+		if (connector->looking_up[RESOLVER_IPV6])
+			pause_for(connector, EYEBALLS_LOOKUP_NS);
+		else
+			connector->pause_end_ns = 0;
+	}
+	connector_go_on(connector);
+}
+
+static void lookup(struct connector *connector, const struct wire_bytes *host)
+{
+	struct resolver *resolver = loop_resolver(connector->stream->loop);
+	connector->lookup.answered = lookup_answered;
+	memcpy(connector->lookup.name, host->data, host->len);
+	connector->looking_up[RESOLVER_IPV6] = connector->looking_up[RESOLVER_IPV4] = true;
+	resolver_ask(resolver, &connector->lookup);
 }
 
 /* ---- opening */
@@ -209,18 +335,14 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 		return NULL;
 	connector->stream = stream;
 	connector->io = loop_io(stream->loop);
-	connector->fd = -1;
-	connector->op.done = connect_complete;
-	connector->timer.op.done = timer_complete;
-	connector->lookup.work = lookup_work;
-	connector->lookup.done = lookup_done;
+	connector->limit.op.done = limit_complete;
+	connector->pause.op.done = pause_complete;
 	connector->port = wanted->remote.port;
-	memcpy(connector->host, wanted->host.data, wanted->host.len);
 	stream->relay = connector;
 	if (wanted->timeout_ms != 0) {
-		connector->timing = true;
+		connector->limited = true;
 		io_timeout(
-			connector->io, &connector->timer, (uint64_t)wanted->timeout_ms * 1000000u);
+			connector->io, &connector->limit, (uint64_t)wanted->timeout_ms * 1000000u);
 	}
 	return connector;
 }
@@ -228,18 +350,11 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 static void connector_start(struct connector *connector, const struct tcp_connect *wanted)
 {
 	if (wanted->remote.family == TCP_NAME) {
-		connector->looking_up = true;
-		worker_submit(loop_resolvers(connector->stream->loop), &connector->lookup);
+		lookup(connector, &wanted->host);
 		return;
 	}
-	int result = tcp_to_sockaddr(
-		&wanted->remote, &connector->address[0], &connector->address_len[0]);
-	if (result < 0) {
-		connector_fail(connector, -result);
-		return;
-	}
-	connector->address_count = 1;
-	connector_next(connector);
+	eyeballs_add(&connector->eyeballs, &wanted->remote, 1);
+	connector_go_on(connector);
 }
 
 static bool connect_granted(struct stream *stream, const struct tcp_connect *wanted)

@@ -1,6 +1,6 @@
 /*
  * worker: a few threads for system calls that can block: walking paths, listing
- * directories, looking up names, and what io cannot have done by the kernel.
+ * directories, and what io cannot have done by the kernel.
  */
 #ifndef FERRULE_MONITOR_WORKER_H
 #define FERRULE_MONITOR_WORKER_H

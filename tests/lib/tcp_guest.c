@@ -12,7 +12,7 @@
 
 struct guest_end guest;
 
-void tcp_guest_setup(void)
+void tcp_guest_prepare(void)
 {
 	char error[200];
 	log_level = LOG_ERROR;
@@ -24,6 +24,11 @@ void tcp_guest_setup(void)
 		grants_add_connect(&guest.config.grants, "127.0.0.1:0", error, sizeof(error)), 0);
 	expect_equal(
 		grants_add_connect(&guest.config.grants, "localhost:0", error, sizeof(error)), 0);
+}
+
+void tcp_guest_setup(void)
+{
+	tcp_guest_prepare();
 	guest_end_start(&guest);
 }
 

@@ -13,6 +13,8 @@
 /* The one guest of a test. setup grants listening and connecting on 127.0.0.1 and to localhost. */
 extern struct guest_end guest;
 void tcp_guest_setup(void);
+/* The same, and guest_end_start(&guest) is left to the caller. */
+void tcp_guest_prepare(void);
 void tcp_guest_teardown(void);
 
 struct tcp_endpoint loopback(uint16_t port);
