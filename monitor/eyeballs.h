@@ -1,6 +1,6 @@
 /*
- * eyeballs: in which order the addresses of a name are tried, and when the next one is (RFC 8305, happy
- * eyeballs). IPv6 and IPv4 in turn, IPv6 first, each family in the order of its answer; what has been
+ * eyeballs: in which order the addresses of a name are tried (RFC 8305, happy eyeballs); when, tcp_connect.c
+ * decides. IPv6 and IPv4 in turn, IPv6 first, each family in the order of its answer; what has been
  * tried already stays tried when an answer comes late. Arithmetic alone: no clock, no socket.
  */
 #ifndef FERRULE_MONITOR_EYEBALLS_H

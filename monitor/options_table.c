@@ -46,7 +46,7 @@ const struct option_row option_rows[] = {
 		"what moves sockets and files: io_uring, or libevent;\n"
 		"auto, the default, is io_uring where it is not refused",
 		parse_io},
-	{"memory", 'm', "SIZE", "memory of the guest, with k, M or G (default 256M)", parse_memory},
+	{"memory", 'm', "SIZE", "memory of a KVM guest, with k, M or G (default 256M)", parse_memory},
 	{"env", 'e', "NAME[=VALUE]",
 		"a variable of the guest's environment, which is empty\n"
 		"otherwise; without =VALUE it is copied from here",

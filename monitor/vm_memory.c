@@ -11,7 +11,6 @@
  */
 #include "monitor/vm.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -3,7 +3,7 @@
 #include "pipe/copy.h"
 
 #define RING_ERRNO_SHIFT 16
-#define BESIDE_WRITES    8     /* long writes for which one sight of a consumer beside them holds */
+#define BESIDE_WRITES    8 /* long writes for which one sight of a consumer beside them holds */
 
 /* A rule of our own that the caller broke: never reached by what a peer does. */
 static inline void own_rule(bool kept)
