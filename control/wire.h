@@ -79,7 +79,7 @@ struct frame {
 	uint16_t type;       /*  4 */
 	uint16_t flags;      /*  6 enum frame_flag; unknown bits are ignored */
 	uint32_t request_id; /*  8 chosen by the requester, 0 for what answers nothing */
-	uint32_t error;      /* 12 0, or an errno of PROTOCOL.md section 7 in a reply */
+	uint32_t error;      /* 12 0, or an errno of PROTOCOL.md section 10 in a reply */
 };
 
 /* FRAME_HEADER_LEN bytes each. */

@@ -124,24 +124,24 @@ int wait_any(struct wait_item *items, int count, deadline until);
 struct listener;
 
 /* "127.0.0.1:8080", "[::1]:80", "0.0.0.0:0". 0 or -EINVAL. */
-int endpoint_parse(const char *text, struct tcp_endpoint *ret_endpoint);
+int endpoint_parse(const char *text, struct endpoint *ret_endpoint);
 #define ENDPOINT_TEXT_LEN 64
 /* Writes it as endpoint_parse reads it; returns `text`. */
-char *endpoint_format(const struct tcp_endpoint *endpoint, char text[ENDPOINT_TEXT_LEN]);
+char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_LEN]);
 
 /* Listens where the monitor's grants allow it: -EACCES, -EADDRINUSE and so on otherwise. */
-int tcp_listen(const struct tcp_endpoint *local, struct listener **ret_listener, deadline until);
-const struct tcp_endpoint *listener_local(const struct listener *listener);
+int tcp_listen(const struct endpoint *local, struct listener **ret_listener, deadline until);
+const struct endpoint *listener_local(const struct listener *listener);
 /* Takes the next connection. The endpoints may be NULL. */
-int tcp_accept(struct listener *listener, struct stream **ret_stream, struct tcp_endpoint *ret_peer,
-		struct tcp_endpoint *ret_local, deadline until);
+int tcp_accept(struct listener *listener, struct stream **ret_stream, struct endpoint *ret_peer,
+		struct endpoint *ret_local, deadline until);
 void listener_close(struct listener *listener);
 /* Connects to "address:port" or "name:port". */
 int tcp_connect(const char *target, struct stream **ret_stream, deadline until);
 /* An accept loop: each connection gets a fiber of its own, which runs serve(stream, peer, argument)
  * and then closes the stream. Returns only with an errno of the listener. */
 int tcp_serve(struct listener *listener,
-		void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
+		void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument),
 		void *argument);
 
 /* ---- files: paths below the guest directories that --mount gave */

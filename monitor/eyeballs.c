@@ -2,15 +2,15 @@
 
 /* Addresses of one family that have not been tried, in their order. */
 struct untried {
-	struct tcp_endpoint address[2 * EYEBALLS_MOST];
+	struct endpoint address[2 * EYEBALLS_MOST];
 	unsigned count, used;
 };
 
-static void sort(const struct tcp_endpoint *address, unsigned count, struct untried *ret_ipv6,
+static void sort(const struct endpoint *address, unsigned count, struct untried *ret_ipv6,
 	struct untried *ret_ipv4)
 {
 	for (unsigned i = 0; i < count; i++) {
-		struct untried *of = address[i].family == TCP_IPV6 ? ret_ipv6 : ret_ipv4;
+		struct untried *of = address[i].family == ENDPOINT_IPV6 ? ret_ipv6 : ret_ipv4;
 
 		if (of->count < 2 * EYEBALLS_MOST)
 			of->address[of->count++] = address[i];
@@ -22,10 +22,11 @@ static bool is_left(const struct untried *untried)
 	return untried->used < untried->count;
 }
 
-void eyeballs_add(struct eyeballs *eyeballs, const struct tcp_endpoint *address, unsigned count)
+void eyeballs_add(struct eyeballs *eyeballs, const struct endpoint *address, unsigned count)
 {
 	struct untried ipv6 = {.count = 0}, ipv4 = {.count = 0};
-	bool six = eyeballs->next == 0 || eyeballs->address[eyeballs->next - 1].family != TCP_IPV6;
+	bool six = eyeballs->next == 0 ||
+		   eyeballs->address[eyeballs->next - 1].family != ENDPOINT_IPV6;
 
 	sort(eyeballs->address + eyeballs->next, eyeballs->count - eyeballs->next, &ipv6, &ipv4);
 	sort(address, count, &ipv6, &ipv4);
@@ -38,7 +39,7 @@ void eyeballs_add(struct eyeballs *eyeballs, const struct tcp_endpoint *address,
 	}
 }
 
-const struct tcp_endpoint *eyeballs_take(struct eyeballs *eyeballs)
+const struct endpoint *eyeballs_take(struct eyeballs *eyeballs)
 {
 	return eyeballs->next < eyeballs->count ? &eyeballs->address[eyeballs->next++] : NULL;
 }

@@ -17,7 +17,7 @@
 #define EYEBALLS_ATTEMPT_NS 250000000u /* that one attempt has before the next begins beside it (RFC 8305, 5) */
 
 struct eyeballs {
-	struct tcp_endpoint address[EYEBALLS_MOST]; /* those before 'next' have been tried */
+	struct endpoint address[EYEBALLS_MOST]; /* those before 'next' have been tried */
 	unsigned count, next;
 };
 
@@ -25,8 +25,8 @@ struct eyeballs {
  * Takes in the answer for one family: 'count' addresses of it, of which as many as there is room for
  * are kept. At most half of EYEBALLS_MOST of either, unless the other has fewer.
  */
-void eyeballs_add(struct eyeballs *eyeballs, const struct tcp_endpoint *address, unsigned count);
+void eyeballs_add(struct eyeballs *eyeballs, const struct endpoint *address, unsigned count);
 /* The next to try; NULL: none is left, or none known. */
-const struct tcp_endpoint *eyeballs_take(struct eyeballs *eyeballs);
+const struct endpoint *eyeballs_take(struct eyeballs *eyeballs);
 
 #endif

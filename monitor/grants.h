@@ -10,11 +10,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "protocol/tcp.h"
+#include "protocol/endpoint.h"
 
-struct grant_endpoint {
-	struct tcp_endpoint endpoint; /* family TCP_NAME: 'host' is compared with what the guest asks for */
-	char *host;                   /* as the option has it, without the port */
+/* What an address or a name is granted for. */
+enum grant_use {
+	GRANT_TCP_LISTEN,
+	GRANT_TCP_CONNECT,
+	GRANT_UDP_LISTEN, /* to bind a socket there, and to answer whoever sends to it */
+	GRANT_UDP_SEND,   /* to send there, and to hear from there */
+	GRANT_USE_COUNT,
+};
+
+enum grant_kind {
+	GRANT_RANGE, /* the addresses whose first 'prefix' bits are those of 'first' */
+	GRANT_NAME,  /* 'host' is compared with what the guest asks for */
+	GRANT_ANY,   /* every address; to connect or send to: but special ones and this machine's own */
+};
+
+struct grant_net {
+	enum grant_kind kind;
+	struct endpoint first; /* of GRANT_RANGE; port 0 */
+	unsigned prefix;       /* bits */
+	uint16_t port_first, port_last; /* 0, 65535: every port */
+	char *host;            /* as the option has it, without the port; "*.example.org": every name below */
+};
+
+struct grant_list {
+	struct grant_net *grant;
+	size_t count;
+};
+
+struct grant_publish {
+	bool udp;
+	struct endpoint host; /* where the monitor binds when the guest binds ... */
+	uint16_t guest_port;  /* ... this port, at whatever address */
 };
 
 struct grant_mount {
@@ -25,42 +54,58 @@ struct grant_mount {
 };
 
 struct grants {
-	struct grant_endpoint *listen;
-	size_t listen_count;
-	struct grant_endpoint *connect;
-	size_t connect_count;
+	struct grant_list net[GRANT_USE_COUNT];
+	struct grant_publish *publish;
+	size_t publish_count;
 	struct grant_mount *mount;
 	size_t mount_count;
 };
 
-/* Each parses one option's value and adds it. 0, or a negative errno with a sentence in ret_error. */
+/* Each reads one option's value and adds it. 0, or a negative errno with a sentence in ret_error. */
 int grants_add_listen(struct grants *grants, const char *value, char *ret_error, size_t error_len);
 int grants_add_connect(struct grants *grants, const char *value, char *ret_error, size_t error_len);
+int grants_add_udp(struct grants *grants, const char *value, char *ret_error, size_t error_len);
+int grants_add_publish(struct grants *grants, const char *value, char *ret_error, size_t error_len);
 int grants_add_mount(struct grants *grants, const char *value, char *ret_error, size_t error_len);
+/* Adds what a grants file holds: a line for each, as the options have it (README). */
+int grants_add_file(struct grants *grants, const char *path, char *ret_error, size_t error_len);
 void grants_free(struct grants *grants);
 
 /*
- * Can each granted port be listened on? Binds and closes again, so that a port that is in use
- * is said before the guest runs. 0, or a negative errno with a sentence in ret_error.
+ * Can each granted or published port be bound? Binds and closes again, so that a port that is in use
+ * is said before the guest runs. Of ranges none is tried. 0, or a negative errno with a sentence in ret_error.
  */
 int grants_probe_listen(const struct grants *grants, char *ret_error, size_t error_len);
 
 /*
- * A grant for the unspecified address (0.0.0.0, ::) covers every address of its family; port 0 every
- * port. An IPv4 address within IPv6 (::ffff:a.b.c.d) is that IPv4 address, for grants and requests.
+ * Is this address granted? Names are not looked at. An IPv4 address within IPv6 (::ffff:a.b.c.d) is that IPv4
+ * address, for grants and for what is asked. To bind 0.0.0.0 or :: takes a grant of the whole family.
  */
-bool grants_may_listen(const struct grants *grants, const struct tcp_endpoint *local);
-/*
- * 'host' (with host_len bytes) is what the guest asked for when remote->family is TCP_NAME. A name is
- * granted by the same name alone, whatever it resolves to; an address written as a name is an address.
- */
-bool grants_may_connect(const struct grants *grants, const struct tcp_endpoint *remote, const char *host,
+bool grants_cover(const struct grants *grants, enum grant_use use, const struct endpoint *asked);
+/* With some port, whichever. */
+bool grants_cover_some_port(const struct grants *grants, enum grant_use use, const struct endpoint *asked);
+
+/* What is known of a name, and for which of its addresses it is good. */
+enum grant_name {
+	GRANT_NAME_REFUSED,
+	GRANT_NAME_FREE,  /* it may be looked up, as any: addresses need grants of their own */
+	GRANT_NAME_GIVEN, /* it is granted: its addresses, unless a name server leads to where none leads */
+};
+/* What the guest asks for may be no name at all. */
+enum grant_name grants_name(const struct grants *grants, enum grant_use use, uint16_t port, const char *host,
 		size_t host_len);
+enum grant_name grants_name_some_port(
+		const struct grants *grants, enum grant_use use, const char *host, size_t host_len);
+/* Does this grant of a name cover the name? */
+bool grant_matches(const struct grant_net *grant, const char *host, size_t host_len);
+/* Could an option name this host? */
+bool grants_could_name(const char *host, size_t host_len);
+
+/* Where the guest's port is published; NULL: it is not. */
+const struct endpoint *grants_published(const struct grants *grants, bool udp, uint16_t guest_port);
+
 /* The mount whose guest path is exactly this; NULL: none. */
 const struct grant_mount *grants_mount(const struct grants *grants, const char *path, size_t path_len);
-
-/* Could a --connect name this host? What a guest asks for may be no name at all. */
-bool grants_could_connect(const char *host, size_t host_len);
 
 /*
  * Logs (a few times a second at most) and counts a refusal: what was asked for, "127.0.0.1:80" or

@@ -1,5 +1,3 @@
-#include "monitor/grants.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -7,47 +5,35 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/address.h"
+#include "monitor/grants.h"
 #include "monitor/log.h"
 
 #define PATIENCE_TRIES 15
 #define PATIENCE_NS    20000000 /* between two tries */
-
-static socklen_t to_sockaddr(
-	const struct tcp_endpoint *endpoint, struct sockaddr_storage *ret_address)
-{
-	struct sockaddr_in ipv4 = {.sin_family = AF_INET, .sin_port = htons(endpoint->port)};
-	struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6,
-		.sin6_port = htons(endpoint->port),
-		.sin6_scope_id = endpoint->scope};
-
-	if (endpoint->family == TCP_IPV4) {
-		memcpy(&ipv4.sin_addr, endpoint->addr, sizeof(ipv4.sin_addr));
-		memcpy(ret_address, &ipv4, sizeof(ipv4));
-		return sizeof(ipv4);
-	}
-	memcpy(&ipv6.sin6_addr, endpoint->addr, sizeof(ipv6.sin6_addr));
-	memcpy(ret_address, &ipv6, sizeof(ipv6));
-	return sizeof(ipv6);
-}
 
 /*
  * With SO_REUSEADDR bind fails for a port that is listened on and passes for one in which only old
  * connections linger, which is what a listener will find. IPv6 alone: whether the guest
  * will want both families is not known yet. 0 or a negative errno.
  */
-static int try_bind(const struct tcp_endpoint *endpoint)
+static int try_bind(const struct endpoint *endpoint, int type)
 {
 	struct sockaddr_storage address;
-	socklen_t len = to_sockaddr(endpoint, &address);
+	socklen_t len;
 	const int on = 1;
 
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int error = address_to_sockaddr(endpoint, &address, &len);
+	if (error)
+		return error;
+	int fd = socket(address.ss_family, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (address.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	int error = bind(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
+	error = bind(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
 	close(fd);
 	return error;
 }
@@ -56,13 +42,13 @@ static int try_bind(const struct tcp_endpoint *endpoint)
  * A monitor that ended just now may hold its port for a moment longer: the kernel lets go of an
  * io_uring's accept after the process is gone.
  */
-static int bind_patiently(const struct tcp_endpoint *endpoint)
+static int bind_patiently(const struct endpoint *endpoint, int type)
 {
-	int error = try_bind(endpoint);
+	int error = try_bind(endpoint, type);
 
 	for (int tries = 0; error == -EADDRINUSE && tries < PATIENCE_TRIES; tries++) {
 		nanosleep(&(struct timespec){.tv_nsec = PATIENCE_NS}, NULL);
-		error = try_bind(endpoint);
+		error = try_bind(endpoint, type);
 	}
 	return error;
 }
@@ -92,16 +78,50 @@ static const struct bind_failure *find_bind_failure(int error)
 	return row;
 }
 
+static int probe(const struct endpoint *endpoint, int type, char *ret_error, size_t error_len)
+{
+	int error = bind_patiently(endpoint, type);
+	char text[ADDRESS_TEXT_LEN];
+
+	if (error == 0)
+		return 0;
+	const struct bind_failure *row = find_bind_failure(-error);
+	address_text(endpoint, text);
+	*strrchr(text, ':') = '\0';
+	return log_sentence(ret_error, error_len, -error, "%sport %u of %s %s; %s",
+		type == SOCK_DGRAM ? "UDP " : "", endpoint->port, text, row->cause, row->remedy);
+}
+
+/* One address, or all of a family, and one port, or all: then the address is tried, with a free
+ * one. */
+static bool is_one(const struct grant_net *grant)
+{
+	bool all = grant->port_first == 0 && grant->port_last == 65535;
+	unsigned bits = grant->first.family == ENDPOINT_IPV4 ? 32 : 128;
+
+	return grant->kind == GRANT_RANGE && (grant->prefix == bits || grant->prefix == 0) &&
+	       (all || grant->port_first == grant->port_last);
+}
+
+static int probe_list(const struct grant_list *list, int type, char *ret_error, size_t error_len)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < list->count; i++) {
+		struct endpoint endpoint = list->grant[i].first;
+		endpoint.port = list->grant[i].port_first;
+		if (is_one(&list->grant[i]))
+			error = probe(&endpoint, type, ret_error, error_len);
+	}
+	return error;
+}
+
 int grants_probe_listen(const struct grants *grants, char *ret_error, size_t error_len)
 {
-	for (size_t i = 0; i < grants->listen_count; i++) {
-		const struct grant_endpoint *grant = &grants->listen[i];
-		int error = bind_patiently(&grant->endpoint);
-		if (error == 0)
-			continue;
-		const struct bind_failure *row = find_bind_failure(-error);
-		return log_sentence(ret_error, error_len, -error, "port %u of %s %s; %s",
-			grant->endpoint.port, grant->host, row->cause, row->remedy);
-	}
-	return 0;
+	int error = probe_list(&grants->net[GRANT_TCP_LISTEN], SOCK_STREAM, ret_error, error_len);
+
+	for (size_t i = 0; !error && i < grants->publish_count; i++)
+		error = probe(&grants->publish[i].host,
+			grants->publish[i].udp ? SOCK_DGRAM : SOCK_STREAM, ret_error, error_len);
+	return error;
 }

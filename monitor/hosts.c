@@ -8,52 +8,22 @@
 #include <string.h>
 #include <strings.h>
 
+#include "monitor/address.h"
+
 #define BLANKS " \t\r\n\f\v"
 
 struct found {
-	struct tcp_endpoint *ipv6, *ipv4;
+	struct endpoint *ipv6, *ipv4;
 	unsigned ipv6_count, ipv4_count, most;
 	bool known;
 };
 
-static int parse_scope(const char *text, uint32_t *ret_scope)
-{
-	char *end;
-	unsigned long number = strtoul(text, &end, 10);
-
-	if (*text >= '0' && *text <= '9' && *end == '\0' && number <= UINT32_MAX)
-		*ret_scope = (uint32_t)number;
-	else
-		*ret_scope = if_nametoindex(text);
-	return *ret_scope != 0 ? 0 : -EINVAL;
-}
-
-int hosts_address(const char *text, struct tcp_endpoint *ret_address)
-{
-	char address[INET6_ADDRSTRLEN];
-	const char *scope = strchr(text, '%');
-	size_t len = scope != NULL ? (size_t)(scope - text) : strlen(text);
-
-	*ret_address = (struct tcp_endpoint){0};
-	if (len >= sizeof(address))
-		return -EINVAL;
-	memcpy(address, text, len);
-	address[len] = '\0';
-	if (scope == NULL && inet_pton(AF_INET, address, ret_address->addr) == 1) {
-		ret_address->family = TCP_IPV4;
-		return 0;
-	}
-	if (inet_pton(AF_INET6, address, ret_address->addr) != 1)
-		return -EINVAL;
-	ret_address->family = TCP_IPV6;
-	return scope != NULL ? parse_scope(scope + 1, &ret_address->scope) : 0;
-}
-
-static void take(struct found *found, const struct tcp_endpoint *address)
+static void take(struct found *found, const struct endpoint *address)
 {
 	static const unsigned char unspecified[16];
-	struct tcp_endpoint *list = address->family == TCP_IPV6 ? found->ipv6 : found->ipv4;
-	unsigned *count = address->family == TCP_IPV6 ? &found->ipv6_count : &found->ipv4_count;
+	struct endpoint *list = address->family == ENDPOINT_IPV6 ? found->ipv6 : found->ipv4;
+	unsigned *count =
+		address->family == ENDPOINT_IPV6 ? &found->ipv6_count : &found->ipv4_count;
 
 	found->known = true;
 	if (*count < found->most && memcmp(address->addr, unspecified, sizeof(unspecified)) != 0)
@@ -63,7 +33,7 @@ static void take(struct found *found, const struct tcp_endpoint *address)
 /* "ADDRESS NAME..." and a comment. Most lines are about other names: these are not read further. */
 static void read_line(struct found *found, char *line, const char *name)
 {
-	struct tcp_endpoint address;
+	struct endpoint address;
 	char *rest, *first, *word;
 
 	line[strcspn(line, "#")] = '\0';
@@ -72,7 +42,7 @@ static void read_line(struct found *found, char *line, const char *name)
 		return;
 	while ((word = strtok_r(NULL, BLANKS, &rest)) != NULL)
 		if (strcasecmp(word, name) == 0) {
-			if (hosts_address(first, &address) == 0)
+			if (address_parse(first, &address))
 				take(found, &address);
 			return;
 		}
@@ -109,12 +79,12 @@ static bool is_localhost(const char *name)
 }
 
 int hosts_find(const struct host_entry *entry, size_t entry_count, const char *path,
-	const char *name, struct tcp_endpoint *ret_ipv6, unsigned *ret_ipv6_count,
-	struct tcp_endpoint *ret_ipv4, unsigned *ret_ipv4_count, unsigned most)
+	const char *name, struct endpoint *ret_ipv6, unsigned *ret_ipv6_count,
+	struct endpoint *ret_ipv4, unsigned *ret_ipv4_count, unsigned most)
 {
-	static const struct tcp_endpoint loopback[] = {
-		{.family = TCP_IPV4, .addr = {127, 0, 0, 1}},
-		{.family = TCP_IPV6, .addr = {[15] = 1}},
+	static const struct endpoint loopback[] = {
+		{.family = ENDPOINT_IPV4, .addr = {127, 0, 0, 1}},
+		{.family = ENDPOINT_IPV6, .addr = {[15] = 1}},
 	};
 	struct found found = {.ipv6 = ret_ipv6, .ipv4 = ret_ipv4, .most = most};
 

@@ -8,18 +8,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "protocol/tcp.h"
+#include "protocol/endpoint.h"
 
 #define HOSTS_PATH "/etc/hosts"
 
 /* A name of --add-host; both stay as long as the monitor runs. */
 struct host_entry {
 	char *name;
-	struct tcp_endpoint address; /* port 0 */
+	struct endpoint address; /* port 0 */
 };
-
-/* An address as text; 'ret_address' has no port then, and an IPv6 one may have a scope behind '%'. 0 or -EINVAL. */
-int hosts_address(const char *text, struct tcp_endpoint *ret_address);
 
 /*
  * The addresses that are known here for a name, at most 'most' of each family. The file is read each time, as
@@ -28,7 +25,7 @@ int hosts_address(const char *text, struct tcp_endpoint *ret_address);
  * that are to be blocked.
  */
 int hosts_find(const struct host_entry *entry, size_t entry_count, const char *path, const char *name,
-		struct tcp_endpoint *ret_ipv6, unsigned *ret_ipv6_count, struct tcp_endpoint *ret_ipv4,
+		struct endpoint *ret_ipv6, unsigned *ret_ipv6_count, struct endpoint *ret_ipv4,
 		unsigned *ret_ipv4_count, unsigned most);
 
 #endif

@@ -27,6 +27,7 @@
 #include "monitor/log.h"
 #include "monitor/monitor.h"
 #include "monitor/placement.h"
+#include "monitor/reach.h"
 #include "monitor/resolver.h"
 #include "monitor/start_cpus.h"
 #include "monitor/stats.h"
@@ -66,6 +67,7 @@ struct loop {
 	struct io *io;
 	struct stream_table *streams;
 	struct worker_pool *workers;
+	struct reach *reach;
 	struct resolver *resolver;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
@@ -392,7 +394,11 @@ static int thread_begin(struct loop *loop)
 	result = worker_pool_create(&loop->workers, LOOP_WORKERS, post_to_loop, loop);
 	if (result < 0)
 		return result;
-	result = resolver_create(&loop->resolver, &loop->config.config->resolver, post_to_loop, loop);
+	result = reach_create(&loop->reach, &loop->config.config->grants, NULL);
+	if (result < 0)
+		return result;
+	result = resolver_create(
+		&loop->resolver, &loop->config.config->resolver, post_to_loop, loop);
 	if (result < 0)
 		return result;
 	wake_fd_arm(&loop->doorbell);
@@ -419,6 +425,8 @@ static void thread_end(struct loop *loop)
 	}
 	if (loop->resolver != NULL)
 		resolver_destroy(loop->resolver);
+	if (loop->reach != NULL)
+		reach_destroy(loop->reach);
 	if (loop->workers != NULL)
 		worker_pool_destroy(loop->workers);
 	if (loop->streams != NULL)
@@ -547,6 +555,11 @@ struct worker_pool *loop_workers(struct loop *loop)
 struct resolver *loop_resolver(struct loop *loop)
 {
 	return loop->resolver;
+}
+
+struct reach *loop_reach(struct loop *loop)
+{
+	return loop->reach;
 }
 
 struct stream_table *loop_streams(struct loop *loop)

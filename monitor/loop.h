@@ -16,6 +16,7 @@ struct engine;
 struct engine_ops;
 struct io;
 struct loop;
+struct reach;
 struct resolver;
 struct start_cpus;
 struct stream_table;
@@ -78,6 +79,7 @@ struct io *loop_io(struct loop *loop);
 const struct loop_config *loop_config(const struct loop *loop);
 struct worker_pool *loop_workers(struct loop *loop);
 struct resolver *loop_resolver(struct loop *loop);
+struct reach *loop_reach(struct loop *loop);
 struct stream_table *loop_streams(struct loop *loop);
 struct arena *loop_arena(struct loop *loop);
 #define LOOP_SCRATCH (256u << 10)

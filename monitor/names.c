@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monitor/address.h"
 #include "monitor/log.h"
 
 #define VALUE_MAX 320 /* bytes: a name, an address, a port */
@@ -26,14 +27,14 @@ static int parse_port(const char *text, uint16_t *ret_port)
 }
 
 /* "ADDR", "ADDR:PORT", "[ADDR]", "[ADDR]:PORT". */
-static int parse_server(const char *value, struct tcp_endpoint *ret_server)
+static int parse_server(const char *value, struct endpoint *ret_server)
 {
 	char text[VALUE_MAX];
 	const char *port = NULL;
 
 	if (strlen(value) >= sizeof(text))
 		return -EINVAL;
-	if (hosts_address(value, ret_server) == 0)
+	if (address_parse(value, ret_server))
 		return 0;
 	strcpy(text, value);
 	char *address = text, *colon = strrchr(text, ':');
@@ -48,7 +49,7 @@ static int parse_server(const char *value, struct tcp_endpoint *ret_server)
 		*colon = '\0';
 		port = colon + 1;
 	}
-	int error = hosts_address(address, ret_server);
+	int error = address_parse(address, ret_server) ? 0 : -EINVAL;
 	if (!error && port != NULL)
 		error = parse_port(port, &ret_server->port);
 	return error;
@@ -57,7 +58,7 @@ static int parse_server(const char *value, struct tcp_endpoint *ret_server)
 int names_add_server(
 	struct resolver_config *config, const char *value, char *ret_error, size_t error_len)
 {
-	struct tcp_endpoint server;
+	struct endpoint server;
 
 	if (parse_server(value, &server) == 0 && server.scope != 0)
 		return log_sentence(ret_error, error_len, EINVAL,
@@ -69,7 +70,7 @@ int names_add_server(
 			"--dns '%s' is not the address of a name server; write for example --dns "
 			"192.0.2.53 or --dns [2001:db8::53]:53",
 			value);
-	struct tcp_endpoint *more =
+	struct endpoint *more =
 		reallocarray(config->server, config->server_count + 1, sizeof(*more));
 	if (more == NULL)
 		return no_memory(ret_error, error_len);
@@ -79,7 +80,7 @@ int names_add_server(
 }
 
 static int add_host(struct resolver_config *config, const char *name, size_t name_len,
-	const struct tcp_endpoint *address)
+	const struct endpoint *address)
 {
 	struct host_entry *more = reallocarray(config->host, config->host_count + 1, sizeof(*more));
 
@@ -101,7 +102,7 @@ int names_add_host(
 	size_t name_len = strcspn(value, ":=");
 	const char *text = value + name_len;
 	char bare[VALUE_MAX];
-	struct tcp_endpoint address;
+	struct endpoint address;
 
 	if (*text != '\0')
 		text++;
@@ -113,7 +114,7 @@ int names_add_host(
 	}
 	/* A question has no dot at its end either. */
 	size_t last = name_len > 1 && value[name_len - 1] == '.' ? name_len - 1 : name_len;
-	if (last == 0 || last > TCP_HOST_MAX || hosts_address(text, &address) < 0)
+	if (last == 0 || last > ENDPOINT_HOST_MAX || !address_parse(text, &address))
 		return log_sentence(ret_error, error_len, EINVAL,
 			"--add-host '%s' is not a name and its address; write for example "
 			"--add-host db.internal:192.0.2.7",

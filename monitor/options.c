@@ -69,11 +69,10 @@ struct foreign_option {
 };
 
 static const struct foreign_option foreign_options[] = {
-	{"-p", "write --listen ADDR:PORT; the guest listens on the host's own ports"},
-	{"--publish", "write --listen ADDR:PORT; the guest listens on the host's own ports"},
-	{"--expose", "write --listen ADDR:PORT"},
-	{"--net", "write --listen ADDR:PORT and --connect HOST:PORT for what it may reach"},
-	{"--network", "write --listen ADDR:PORT and --connect HOST:PORT for what it may reach"},
+	{"--expose", "write --listen ADDR:PORT, or --publish PORT:GUESTPORT"},
+	{"--net", "write --publish PORT:GUESTPORT and --connect HOST:PORT for what it may reach"},
+	{"--network",
+		"write --publish PORT:GUESTPORT and --connect HOST:PORT for what it may reach"},
 	{"--volume", "write --mount HOSTDIR:GUESTDIR, or -v"},
 	{"-d", "leave it out; put & behind the command to go on without it"},
 	{"--detach", "leave it out; put & behind the command to go on without it"},
@@ -91,17 +90,13 @@ static const struct foreign_option foreign_options[] = {
 	{"--env-file", "write --env NAME=VALUE for each variable"},
 };
 
-/* The row of "--publish", "--publish=8080:80", "-p" and "-p8080:80". */
+/* The row of "--name" and "--name=x". */
 static const struct foreign_option *find_foreign(const char *argument, size_t name_len)
 {
-	bool letter = argument[1] != '-';
-
 	for (size_t i = 0; i < sizeof(foreign_options) / sizeof(foreign_options[0]); i++) {
 		const char *name = foreign_options[i].name;
 		size_t len = strlen(name);
-		bool attached = letter && len == 2 && argument[1] == 'p' && argument[2] >= '0' &&
-				argument[2] <= '9';
-		if (strncmp(argument, name, len) == 0 && (len == name_len || attached))
+		if (strncmp(argument, name, len) == 0 && len == name_len)
 			return &foreign_options[i];
 	}
 	return NULL;

@@ -14,19 +14,33 @@
 #define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
-static option_parse parse_listen, parse_connect, parse_dns, parse_add_host, parse_mount,
-	parse_engine, parse_io, parse_memory, parse_env, parse_wrap, parse_poll, parse_log_level,
-	parse_stats, parse_help, parse_version;
+static option_parse parse_listen, parse_connect, parse_udp, parse_publish, parse_grants, parse_dns,
+	parse_add_host, parse_mount, parse_engine, parse_io, parse_memory, parse_env, parse_wrap,
+	parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
-	{"listen", 0, "ADDR:PORT",
-		"the guest may listen there; port 0: on every port,\n"
-		"address 0.0.0.0 or [::]: on every address of that family",
+	{"listen", 0, "HOST:PORTS",
+		"the guest may listen there. HOST: an address, a range\n"
+		"(10.0.0.0/8), a name, or any; 0.0.0.0 and [::]: every\n"
+		"address of that family. PORTS: one, 8000-8100, or *",
 		parse_listen},
-	{"connect", 0, "HOST:PORT",
-		"the guest may connect there; HOST is an address, or a\n"
-		"name, which the guest then has to use; port 0: every port",
+	{"connect", 0, "HOST:PORTS",
+		"the guest may connect there, HOST and PORTS as above;\n"
+		"*.NAME: every name below. Loopback, link-local, metadata\n"
+		"and this machine's addresses only when they are named",
 		parse_connect},
+	{"udp", 0, "HOST:PORTS[:listen|:connect]",
+		"the guest may bind a UDP socket there, and send there;\n"
+		"with an end behind it only one of these",
+		parse_udp},
+	{"publish", 'p', "[ADDR:]PORT:GUESTPORT[/udp]",
+		"what the guest listens on as GUESTPORT is PORT of this\n"
+		"machine, at ADDR or on every IPv4 address",
+		parse_publish},
+	{"grants", 0, "FILE",
+		"grants, one in a line: listen, connect, udp, publish or\n"
+		"mount, and its value; # begins a comment",
+		parse_grants},
 	{"dns", 0, "ADDR[:PORT]",
 		"ask this name server for the names that the guest\n"
 		"connects to, instead of those of /etc/resolv.conf",
@@ -46,7 +60,8 @@ const struct option_row option_rows[] = {
 		"what moves sockets and files: io_uring, or libevent;\n"
 		"auto, the default, is io_uring where it is not refused",
 		parse_io},
-	{"memory", 'm', "SIZE", "memory of a KVM guest, with k, M or G (default 256M)", parse_memory},
+	{"memory", 'm', "SIZE", "memory of a KVM guest, with k, M or G (default 256M)",
+		parse_memory},
 	{"env", 'e', "NAME[=VALUE]",
 		"a variable of the guest's environment, which is empty\n"
 		"otherwise; without =VALUE it is copied from here",
@@ -79,6 +94,23 @@ static int parse_connect(
 	struct options *options, const char *value, char *ret_error, size_t error_len)
 {
 	return grants_add_connect(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_udp(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_udp(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_publish(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_publish(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_grants(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_file(&options->config.grants, value, ret_error, error_len);
 }
 
 static int parse_dns(struct options *options, const char *value, char *ret_error, size_t error_len)

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "monitor/address.h"
 #include "monitor/io.h"
 #include "monitor/resolver_lookup.h"
 #include "monitor/stats.h"
@@ -85,10 +86,10 @@ static bool take_last_dot(char *name)
 	return true;
 }
 
-static void answer_address(struct resolver_query *query, const struct tcp_endpoint *address)
+static void answer_address(struct resolver_query *query, const struct endpoint *address)
 {
 	struct resolver_answer *of =
-		&query->answer[address->family == TCP_IPV6 ? RESOLVER_IPV6 : RESOLVER_IPV4];
+		&query->answer[address->family == ENDPOINT_IPV6 ? RESOLVER_IPV6 : RESOLVER_IPV4];
 
 	of->address[0] = *address;
 	of->count = 1;
@@ -101,8 +102,8 @@ static bool answer_here(struct resolver *resolver, struct resolver_query *query,
 	const char *path = config->hosts_path != NULL ? config->hosts_path : HOSTS_PATH;
 	struct resolver_answer *ipv6 = &query->answer[RESOLVER_IPV6],
 			       *ipv4 = &query->answer[RESOLVER_IPV4];
-	struct tcp_endpoint address;
-	int known = hosts_address(name, &address) == 0;
+	struct endpoint address;
+	int known = address_parse(name, &address);
 
 	if (known)
 		answer_address(query, &address);

@@ -17,7 +17,7 @@
 
 #include "monitor/hosts.h"
 #include "monitor/loop.h"
-#include "protocol/tcp.h"
+#include "protocol/endpoint.h"
 
 #define RESOLVER_ADDRESSES 16u  /* of one answer that are kept */
 #define RESOLVER_MOST      256u /* names that are asked for at a time: each needs a few descriptors */
@@ -25,7 +25,7 @@
 struct resolver;
 
 struct resolver_config {
-	struct tcp_endpoint *server; /* of --dns, port 0: 53; none: those of resolv_conf */
+	struct endpoint *server; /* of --dns, port 0: 53; none: those of resolv_conf */
 	size_t server_count;
 	struct host_entry *host; /* of --add-host */
 	size_t host_count;
@@ -44,7 +44,8 @@ struct resolver_answer {
 	 */
 	int error;
 	unsigned count;
-	struct tcp_endpoint address[RESOLVER_ADDRESSES]; /* port 0 */
+	struct endpoint address[RESOLVER_ADDRESSES]; /* port 0 */
+	uint32_t ttl_s;  /* how long the shortest-lived of them is good, by the name server's word */
 	bool known_here; /* this machine's own word, or the name is an address: no name server was believed */
 	struct loop_message message; /* resolver.c's */
 };
@@ -53,7 +54,7 @@ struct resolver_answer {
 struct resolver_query {
 	/* On the I/O thread, once for each family, in any order. */
 	void (*answered)(struct resolver_query *query, enum resolver_family family);
-	char name[TCP_HOST_MAX + 1];
+	char name[ENDPOINT_HOST_MAX + 1];
 	struct resolver_answer answer[RESOLVER_FAMILIES];
 
 	/* resolver.c's */

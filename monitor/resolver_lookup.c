@@ -24,7 +24,7 @@ struct lookup {
 	struct lookup_table *table;
 	struct lookup *next;
 	struct resolver_query *query; /* the I/O thread's once both answers were given */
-	char name[TCP_HOST_MAX + 1];
+	char name[ENDPOINT_HOST_MAX + 1];
 	bool absolute; /* a dot stood behind it: no search domain is tried */
 	struct event *timer;
 	struct ares_options options; /* domains, ndots: of resolv.conf */
@@ -90,6 +90,14 @@ static int status_error(int status)
 	}
 }
 
+static void note_ttl(struct resolver_answer *answer, int ttl_s)
+{
+	uint32_t life = ttl_s > 0 ? (uint32_t)ttl_s : 0;
+
+	if (answer->count == 1 || life < answer->ttl_s)
+		answer->ttl_s = life;
+}
+
 static int parse_ipv6(const unsigned char *bytes, int len, struct resolver_answer *answer)
 {
 	struct ares_addr6ttl found[RESOLVER_ADDRESSES];
@@ -97,10 +105,11 @@ static int parse_ipv6(const unsigned char *bytes, int len, struct resolver_answe
 	int status = ares_parse_aaaa_reply(bytes, len, NULL, found, &count);
 
 	for (int i = 0; status == ARES_SUCCESS && i < count; i++) {
-		struct tcp_endpoint *to = &answer->address[answer->count++];
+		struct endpoint *to = &answer->address[answer->count++];
 
-		*to = (struct tcp_endpoint){.family = TCP_IPV6};
+		*to = (struct endpoint){.family = ENDPOINT_IPV6};
 		memcpy(to->addr, &found[i].ip6addr, 16);
+		note_ttl(answer, found[i].ttl);
 	}
 	return status;
 }
@@ -112,10 +121,11 @@ static int parse_ipv4(const unsigned char *bytes, int len, struct resolver_answe
 	int status = ares_parse_a_reply(bytes, len, NULL, found, &count);
 
 	for (int i = 0; status == ARES_SUCCESS && i < count; i++) {
-		struct tcp_endpoint *to = &answer->address[answer->count++];
+		struct endpoint *to = &answer->address[answer->count++];
 
-		*to = (struct tcp_endpoint){.family = TCP_IPV4};
+		*to = (struct endpoint){.family = ENDPOINT_IPV4};
 		memcpy(to->addr, &found[i].ipaddr, 4);
+		note_ttl(answer, found[i].ttl);
 	}
 	return status;
 }
@@ -319,12 +329,12 @@ static int set_servers(ares_channel channel, const struct resolver_config *confi
 	if (list == NULL)
 		return ARES_ENOMEM;
 	for (size_t i = 0; i < config->server_count; i++) {
-		const struct tcp_endpoint *server = &config->server[i];
+		const struct endpoint *server = &config->server[i];
 		int port = server->port != 0 ? server->port : DNS_PORT;
 
 		list[i].next = i + 1 < config->server_count ? &list[i + 1] : NULL;
-		list[i].family = server->family == TCP_IPV4 ? AF_INET : AF_INET6;
-		memcpy(&list[i].addr, server->addr, server->family == TCP_IPV4 ? 4 : 16);
+		list[i].family = server->family == ENDPOINT_IPV4 ? AF_INET : AF_INET6;
+		memcpy(&list[i].addr, server->addr, server->family == ENDPOINT_IPV4 ? 4 : 16);
 		list[i].udp_port = list[i].tcp_port = port;
 	}
 	int status = ares_set_servers_ports(channel, list);

@@ -20,6 +20,7 @@
 #include "monitor/log.h"
 #include "monitor/loop.h"
 #include "monitor/monitor.h"
+#include "monitor/reach.h"
 #include "monitor/resolver.h"
 #include "monitor/stats.h"
 #include "monitor/tcp.h"
@@ -29,7 +30,7 @@ struct attempt {
 	struct io_op op;
 	int fd;          /* -1: there is none */
 	bool connecting; /* in flight */
-	struct tcp_endpoint remote;
+	struct endpoint remote;
 	struct sockaddr_storage address; /* io's while connecting */
 };
 
@@ -55,6 +56,7 @@ struct connector {
 	int error;      /* what a guest is told when all has failed */
 
 	uint16_t port;
+	enum grant_name name; /* how the name is granted that is looked up */
 	struct resolver_query lookup;
 	bool looking_up[RESOLVER_FAMILIES]; /* in flight */
 	bool started;                       /* the first attempt was made */
@@ -157,7 +159,7 @@ static void connector_done(struct connector *connector, struct attempt *attempt)
 	connector->stream = NULL;
 	connector->over = true;
 	connector_settle(connector);
-	connected.local = tcp_local(fd);
+	connected.local = address_local(fd);
 	stream_opened(stream, &tcp_connected_message, &connected);
 }
 
@@ -182,14 +184,14 @@ static void attempt_complete(struct io_op *op, int result)
 }
 
 /* False: it has failed already. */
-static bool attempt_start(struct connector *connector, const struct tcp_endpoint *remote)
+static bool attempt_start(struct connector *connector, const struct endpoint *remote)
 {
 	struct attempt *attempt = &connector->attempt[connector->attempt_count++];
 	socklen_t len;
 	*attempt = (struct attempt){
 		.connector = connector, .op = {attempt_complete}, .fd = -1, .remote = *remote};
 	attempt->remote.port = connector->port;
-	int result = tcp_to_sockaddr(&attempt->remote, &attempt->address, &len);
+	int result = address_to_sockaddr(&attempt->remote, &attempt->address, &len);
 	if (result < 0) {
 		note_error(connector, RANK_NOT_REACHED, -result);
 		return false;
@@ -263,33 +265,15 @@ static void limit_complete(struct io_op *op, int result)
 
 /* ---- names */
 
-/*
- * A name server may say what it likes: a name that was granted does not open this machine's own
- * addresses to the guest, nor its links, nor those by which clouds tell secrets. What /etc/hosts
- * and --add-host say is the user's own word.
- */
-static bool believable(struct connector *connector, const struct resolver_answer *answer,
-	const struct tcp_endpoint *address)
-{
-	const struct grants *grants = &loop_config(connector->stream->loop)->config->grants;
-	struct tcp_endpoint remote = *address;
-	char text[TCP_TEXT_LEN];
-	remote.port = connector->port;
-	if (answer->known_here || grants_may_connect(grants, &remote, NULL, 0) ||
-		(!tcp_is_special(address) && !tcp_is_own(address)))
-		return true;
-	grants_refused(tcp_text(&remote, text), "--connect", text);
-	return false;
-}
-
 static void take_addresses(struct connector *connector, struct resolver_answer *answer)
 {
-	unsigned kept = 0;
-	for (unsigned i = 0; i < answer->count; i++)
-		if (believable(connector, answer, &answer->address[i]))
-			answer->address[kept++] = answer->address[i];
+	struct reach *reach = loop_reach(connector->stream->loop);
+	const char *host = connector->lookup.name;
+	unsigned kept =
+		reach_believe(reach, GRANT_TCP_CONNECT, connector->port, connector->name, answer);
 	if (kept == 0)
 		note_error(connector, RANK_NOT_TRIED, EACCES);
+	reach_learn(reach, host, strlen(host), answer);
 	eyeballs_add(&connector->eyeballs, answer->address, kept);
 }
 
@@ -349,7 +333,7 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 
 static void connector_start(struct connector *connector, const struct tcp_connect *wanted)
 {
-	if (wanted->remote.family == TCP_NAME) {
+	if (wanted->remote.family == ENDPOINT_NAME) {
 		lookup(connector, &wanted->host);
 		return;
 	}
@@ -357,46 +341,73 @@ static void connector_start(struct connector *connector, const struct tcp_connec
 	connector_go_on(connector);
 }
 
-static bool connect_granted(struct stream *stream, const struct tcp_connect *wanted)
+/* A name that is an address in text is that address. */
+static void read_address(struct tcp_connect *wanted)
 {
-	char text[TCP_HOST_MAX + TCP_TEXT_LEN];
+	struct endpoint address;
+	char name[ENDPOINT_HOST_MAX + 1];
+
+	if (wanted->remote.family != ENDPOINT_NAME)
+		return;
+	memcpy(name, wanted->host.data, wanted->host.len);
+	name[wanted->host.len] = '\0';
+	if (!address_parse(name, &address))
+		return;
+	address.port = wanted->remote.port;
+	wanted->remote = address;
+	wanted->host.len = 0;
+}
+
+static void connect_refused(const struct tcp_connect *wanted)
+{
+	char text[ENDPOINT_HOST_MAX + ADDRESS_TEXT_LEN];
 	const char *host = wanted->host.data;
 	int host_len = (int)wanted->host.len;
 	bool could = true;
 
-	if (grants_may_connect(&loop_config(stream->loop)->config->grants, &wanted->remote,
-		    wanted->host.data, wanted->host.len))
-		return true;
-	if (wanted->remote.family == TCP_NAME) {
-		bool ipv6 = memchr(host, ':', wanted->host.len) != NULL;
-		snprintf(text, sizeof(text), ipv6 ? "[%.*s]:%u" : "%.*s:%u", host_len, host,
-			wanted->remote.port);
-		could = grants_could_connect(host, wanted->host.len);
+	if (wanted->remote.family == ENDPOINT_NAME) {
+		snprintf(text, sizeof(text), "%.*s:%u", host_len, host, wanted->remote.port);
+		could = grants_could_name(host, wanted->host.len);
 	} else {
-		tcp_text(&wanted->remote, text);
+		address_text(&wanted->remote, text);
 	}
 	grants_refused(text, "--connect", could ? text : NULL);
-	return false;
+}
+
+/* How the name is granted, or, of an address, whether it is. */
+static enum grant_name connect_granted(struct stream *stream, const struct tcp_connect *wanted)
+{
+	if (wanted->remote.family == ENDPOINT_NAME)
+		return grants_name(&loop_config(stream->loop)->config->grants, GRANT_TCP_CONNECT,
+			wanted->remote.port, wanted->host.data, wanted->host.len);
+	return reach_may(loop_reach(stream->loop), GRANT_TCP_CONNECT, &wanted->remote)
+		       ? GRANT_NAME_GIVEN
+		       : GRANT_NAME_REFUSED;
 }
 
 static void connect_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_connect wanted;
 	if (wire_decode(&tcp_connect_message, &wanted, payload.data, payload.len) < 0 ||
-		wanted.host.len > TCP_HOST_MAX ||
-		(wanted.remote.family == TCP_NAME) != (wanted.host.len != 0)) {
+		wanted.host.len > ENDPOINT_HOST_MAX ||
+		(wanted.remote.family == ENDPOINT_NAME) != (wanted.host.len != 0)) {
 		stream_refuse(stream, EPROTO);
 		return;
 	}
-	if (!connect_granted(stream, &wanted)) {
+	read_address(&wanted);
+	enum grant_name name = connect_granted(stream, &wanted);
+	if (name == GRANT_NAME_REFUSED) {
+		connect_refused(&wanted);
 		stream_refuse(stream, EACCES);
 		return;
 	}
 	struct connector *connector = connector_create(stream, &wanted);
-	if (connector == NULL)
+	if (connector == NULL) {
 		stream_refuse(stream, ENOMEM);
-	else
-		connector_start(connector, &wanted);
+		return;
+	}
+	connector->name = name;
+	connector_start(connector, &wanted);
 }
 
 /* The guest closed while the connection was being made: what it wrote before that still has to

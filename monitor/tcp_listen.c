@@ -144,8 +144,8 @@ static void listener_join(
 	stats.connections_accepted++;
 	struct tcp_incoming incoming = {
 		.stream_id = posted.stream->id,
-		.remote = tcp_from_sockaddr(peer),
-		.local = tcp_local(fd),
+		.remote = address_from_sockaddr(peer),
+		.local = address_local(fd),
 	};
 	stream_send(listener->stream, &tcp_incoming_message, &frame, &incoming);
 	stream_begin(posted.stream);
@@ -322,7 +322,7 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 {
 	struct sockaddr_storage address;
 	socklen_t len;
-	int result = tcp_to_sockaddr(&wanted->local, &address, &len);
+	int result = address_to_sockaddr(&wanted->local, &address, &len);
 	if (result < 0)
 		return result;
 	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -349,9 +349,10 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 static void listen_narrow(struct tcp_listen *wanted, const struct grants *grants)
 {
 	static const unsigned char any[16];
-	struct tcp_endpoint ipv4 = {.family = TCP_IPV4, .port = wanted->local.port};
-	if (wanted->local.family == TCP_IPV6 && memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
-		!grants_may_listen(grants, &ipv4))
+	struct endpoint ipv4 = {.family = ENDPOINT_IPV4, .port = wanted->local.port};
+	if (wanted->local.family == ENDPOINT_IPV6 &&
+		memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
+		!grants_cover(grants, GRANT_TCP_LISTEN, &ipv4))
 		wanted->flags |= TCP_LISTEN_V6ONLY;
 }
 
@@ -376,20 +377,24 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_listen wanted;
 	const struct grants *grants = &loop_config(stream->loop)->config->grants;
-	char text[TCP_TEXT_LEN];
+	char text[ADDRESS_TEXT_LEN];
 	int fd = -1;
 	if (wire_decode(&tcp_listen_message, &wanted, payload.data, payload.len) < 0) {
 		stream_refuse(stream, EPROTO);
 		return;
 	}
-	if (!grants_may_listen(grants, &wanted.local)) {
-		tcp_text(&wanted.local, text);
+	const struct endpoint *published = grants_published(grants, false, wanted.local.port);
+	if (published != NULL) {
+		wanted.local = *published;
+	} else if (!grants_cover(grants, GRANT_TCP_LISTEN, &wanted.local)) {
+		address_text(&wanted.local, text);
 		grants_refused(text, "--listen", text);
 		stream_refuse(stream, EACCES);
 		return;
 	}
 	bool known = (wanted.flags & ~TCP_LISTEN_KNOWN) == 0;
-	listen_narrow(&wanted, grants);
+	if (published == NULL)
+		listen_narrow(&wanted, grants);
 	int result = known ? listen_socket(&wanted, &fd) : -EINVAL;
 	if (result == 0) {
 		result = listener_create(stream, fd);
@@ -398,12 +403,12 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 	}
 	if (result < 0) {
 		log_guest(LOG_WARNING, "the guest cannot listen on %s: %s",
-			tcp_text(&wanted.local, text), strerrorname_np(-result));
+			address_text(&wanted.local, text), strerrorname_np(-result));
 		stream_refuse(stream, -result);
 		return;
 	}
-	struct tcp_listening listening = {.local = tcp_local(fd)};
-	log_guest(LOG_INFO, "the guest listens on %s", tcp_text(&listening.local, text));
+	struct tcp_listening listening = {.local = address_local(fd)};
+	log_guest(LOG_INFO, "the guest listens on %s", address_text(&listening.local, text));
 	stream_opened(stream, &tcp_listening_message, &listening);
 }
 

@@ -107,7 +107,7 @@ struct ring_span {
 	                      * (then len is 0). What is not 0 once stays what it is. */
 };
 
-#define RING_EPIPE  32 /* Linux numbers; PROTOCOL.md section 7 */
+#define RING_EPIPE  32 /* Linux numbers; PROTOCOL.md section 10 */
 #define RING_EPROTO 71
 #define RING_ERRNO_MAX 4095 /* the largest errno that a ring carries, as in Linux */
 

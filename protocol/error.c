@@ -77,7 +77,7 @@ const struct wire_error wire_errors[] = {
 
 const unsigned wire_error_count = ERROR_COUNT;
 
-_Static_assert(ERROR_COUNT == 67, "PROTOCOL.md section 7 has as many rows");
+_Static_assert(ERROR_COUNT == 67, "PROTOCOL.md section 10 has as many rows");
 
 static const struct wire_error *find(int number)
 {

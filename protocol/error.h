@@ -1,5 +1,5 @@
 /*
- * error: the numbers that travel as errors, Linux's errno values on x86-64 (PROTOCOL.md section 7).
+ * error: the numbers that travel as errors, Linux's errno values on x86-64 (PROTOCOL.md section 10).
  */
 #ifndef FERRULE_PROTOCOL_ERROR_H
 #define FERRULE_PROTOCOL_ERROR_H

@@ -1,10 +1,10 @@
 #include "protocol/tcp.h"
 
-_Static_assert(sizeof(struct tcp_endpoint) == 24, "PROTOCOL.md section 6");
-_Static_assert(offsetof(struct tcp_endpoint, family) == 0, "PROTOCOL.md section 6");
-_Static_assert(offsetof(struct tcp_endpoint, port) == 2, "PROTOCOL.md section 6");
-_Static_assert(offsetof(struct tcp_endpoint, scope) == 4, "PROTOCOL.md section 6");
-_Static_assert(offsetof(struct tcp_endpoint, addr) == 8, "PROTOCOL.md section 6");
+_Static_assert(sizeof(struct endpoint) == 24, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct endpoint, family) == 0, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct endpoint, port) == 2, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct endpoint, scope) == 4, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct endpoint, addr) == 8, "PROTOCOL.md section 6");
 
 static const struct wire_field listen_fields[] = {
 	WIRE_FIELD_FIXED(struct tcp_listen, local),
@@ -19,7 +19,7 @@ static const struct wire_field listening_fields[] = {
 static const struct wire_field connect_fields[] = {
 	WIRE_FIELD_FIXED(struct tcp_connect, remote),
 	WIRE_FIELD_U32(struct tcp_connect, timeout_ms),
-	WIRE_FIELD_STRING(struct tcp_connect, host, TCP_HOST_MAX),
+	WIRE_FIELD_STRING(struct tcp_connect, host, ENDPOINT_HOST_MAX),
 };
 
 static const struct wire_field connected_fields[] = {

@@ -9,6 +9,7 @@
 #ifndef FERRULE_PROTOCOL_TCP_H
 #define FERRULE_PROTOCOL_TCP_H
 
+#include "protocol/endpoint.h"
 #include "protocol/open.h"
 
 enum tcp_type {
@@ -17,46 +18,30 @@ enum tcp_type {
 	TCP_TYPE_END,
 };
 
-enum tcp_family {
-	TCP_NAME = 0, /* a host name to be resolved by the monitor; connect only */
-	TCP_IPV4 = 4,
-	TCP_IPV6 = 6,
-};
-
-/* 24 bytes on the wire, as they lie here (WIRE_FIXED); part of other messages. */
-struct tcp_endpoint {
-	uint16_t family;      /* enum tcp_family */
-	uint16_t port;        /* host order in the struct, little-endian on the wire; 0: any */
-	uint32_t scope;       /* IPv6 scope id */
-	unsigned char addr[16]; /* network order; IPv4 in the first four bytes, the rest 0 */
-};
-
 enum tcp_listen_flag {
 	TCP_LISTEN_V6ONLY = 1u << 0, /* an IPv6 listener takes no IPv4 connections */
 	TCP_LISTEN_KNOWN = (1u << 1) - 1, /* any other bit is refused with EINVAL */
 };
 
 struct tcp_listen {            /* payload of Open */
-	struct tcp_endpoint local;
+	struct endpoint local;
 	uint32_t backlog;      /* 0: the monitor's choice */
 	uint32_t flags;        /* enum tcp_listen_flag */
 };
 
 struct tcp_listening {         /* payload of Opened */
-	struct tcp_endpoint local; /* with the port that was really given */
+	struct endpoint local; /* with the port that was really given */
 };
 
-#define TCP_HOST_MAX 253u      /* bytes of a host name */
-
 struct tcp_connect {           /* payload of Open */
-	struct tcp_endpoint remote; /* family TCP_NAME: only its port counts, and 'host' is the name */
+	struct endpoint remote; /* family ENDPOINT_NAME: only its port counts, and 'host' is the name */
 	uint32_t timeout_ms;   /* 0: the system's own */
-	struct wire_bytes host; /* empty unless TCP_NAME */
+	struct wire_bytes host; /* empty unless ENDPOINT_NAME */
 };
 
 struct tcp_connected {         /* payload of Opened */
-	struct tcp_endpoint local;
-	struct tcp_endpoint remote;
+	struct endpoint local;
+	struct endpoint remote;
 };
 
 struct tcp_accept {
@@ -65,8 +50,8 @@ struct tcp_accept {
 
 struct tcp_incoming {
 	uint64_t stream_id;    /* as posted */
-	struct tcp_endpoint remote; /* the peer */
-	struct tcp_endpoint local;
+	struct endpoint remote; /* the peer */
+	struct endpoint local;
 };
 
 extern const struct wire_message tcp_listen_message;

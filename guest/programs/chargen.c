@@ -26,7 +26,7 @@ static void make_cycle(void)
 }
 
 /* Reads nothing: what the client says is not asked for. */
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	size_t at = 0, worthwhile = stream_write_capacity(stream) / 4;
 	unsigned char *room;

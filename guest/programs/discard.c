@@ -3,7 +3,7 @@
  */
 #include "guest/programs/service.h"
 
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	const unsigned char *data;
 	long len;

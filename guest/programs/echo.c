@@ -26,7 +26,7 @@ static bool echo_some(struct stream *stream)
 	return true;
 }
 
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	(void)peer, (void)argument;
 	while (echo_some(stream))

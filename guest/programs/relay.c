@@ -87,7 +87,7 @@ static void pump_both(struct stream *near, struct stream *far)
 	}
 }
 
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	const char *target = argument;
 	struct stream *onward;

@@ -8,7 +8,7 @@
 int service_run(const struct service *service, const char *address, void *argument)
 {
 	char text[ENDPOINT_TEXT_LEN];
-	struct tcp_endpoint local;
+	struct endpoint local;
 	struct listener *listener;
 	int error;
 

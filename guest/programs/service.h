@@ -11,7 +11,7 @@ struct service {
 	const char *name;
 	const char *does;    /* one sentence for --help */
 	const char *address; /* where it listens unless it is told otherwise */
-	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument);
+	void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument);
 };
 
 /* The main of "NAME [ADDR:PORT]". */

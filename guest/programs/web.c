@@ -192,7 +192,7 @@ static bool serve_one(struct exchange *exchange)
 	return false;
 }
 
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	struct exchange exchange = {.stream = stream, .root = argument};
 
@@ -238,7 +238,7 @@ static int serve_directory(const char *address, char *root)
 	const char *shown = *root ? root : "/";
 	char text[ENDPOINT_TEXT_LEN];
 	struct fs_attributes attributes;
-	struct tcp_endpoint local;
+	struct endpoint local;
 	struct listener *listener;
 	int error = endpoint_parse(address, &local);
 

@@ -111,13 +111,13 @@ static bool take_ipv6(const char **text, unsigned char addr[16])
 	return true;
 }
 
-static bool take_address(const char **text, struct tcp_endpoint *endpoint)
+static bool take_address(const char **text, struct endpoint *endpoint)
 {
 	if (!take_char(text, '[')) {
-		endpoint->family = TCP_IPV4;
+		endpoint->family = ENDPOINT_IPV4;
 		return take_ipv4(text, endpoint->addr);
 	}
-	endpoint->family = TCP_IPV6;
+	endpoint->family = ENDPOINT_IPV6;
 	if (!take_ipv6(text, endpoint->addr))
 		return false;
 	if (take_char(text, '%') && !take_number(text, UINT32_MAX, &endpoint->scope))
@@ -136,9 +136,9 @@ static bool take_port(const char **text, uint16_t *ret_port)
 	return true;
 }
 
-int endpoint_parse(const char *text, struct tcp_endpoint *ret_endpoint)
+int endpoint_parse(const char *text, struct endpoint *ret_endpoint)
 {
-	struct tcp_endpoint endpoint = {0};
+	struct endpoint endpoint = {0};
 
 	if (!take_address(&text, &endpoint) || !take_port(&text, &endpoint.port))
 		return -EINVAL;
@@ -148,7 +148,7 @@ int endpoint_parse(const char *text, struct tcp_endpoint *ret_endpoint)
 
 static bool is_host_name(const char *name, size_t len)
 {
-	if (len == 0 || len > TCP_HOST_MAX)
+	if (len == 0 || len > ENDPOINT_HOST_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (name[i] <= ' ' || name[i] >= 127 || strchr(":/@[]%", name[i]))
@@ -158,10 +158,10 @@ static bool is_host_name(const char *name, size_t len)
 }
 
 int endpoint_parse_target(
-	const char *text, struct tcp_endpoint *ret_endpoint, struct wire_bytes *ret_host)
+	const char *text, struct endpoint *ret_endpoint, struct wire_bytes *ret_host)
 {
 	const char *colon = strrchr(text, ':');
-	struct tcp_endpoint endpoint = {.family = TCP_NAME};
+	struct endpoint endpoint = {.family = ENDPOINT_NAME};
 
 	*ret_host = (struct wire_bytes){NULL, 0};
 	if (endpoint_parse(text, ret_endpoint) == 0)
@@ -211,15 +211,15 @@ static void format_ipv6(const unsigned char addr[16], char *text, size_t room)
 	}
 }
 
-char *endpoint_format(const struct tcp_endpoint *endpoint, char text[ENDPOINT_TEXT_LEN])
+char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_LEN])
 {
 	const unsigned char *a = endpoint->addr;
 	char address[40], scope[16] = "";
 
-	if (endpoint->family == TCP_IPV4) {
+	if (endpoint->family == ENDPOINT_IPV4) {
 		snprintf(text, ENDPOINT_TEXT_LEN, "%u.%u.%u.%u:%u", a[0], a[1], a[2], a[3],
 			endpoint->port);
-	} else if (endpoint->family == TCP_IPV6) {
+	} else if (endpoint->family == ENDPOINT_IPV6) {
 		format_ipv6(a, address, sizeof(address));
 		if (endpoint->scope)
 			snprintf(scope, sizeof(scope), "%%%u", endpoint->scope);

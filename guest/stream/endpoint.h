@@ -8,10 +8,10 @@
 #include "guest/ferrule.h"
 
 /*
- * "address:port" or "name:port": the endpoint, of family TCP_NAME for a name,
+ * "address:port" or "name:port": the endpoint, of family ENDPOINT_NAME for a name,
  * which *ret_host then names within 'text' (else it is empty). 0 or -EINVAL.
  */
 int endpoint_parse_target(
-	const char *text, struct tcp_endpoint *ret_endpoint, struct wire_bytes *ret_host);
+	const char *text, struct endpoint *ret_endpoint, struct wire_bytes *ret_host);
 
 #endif

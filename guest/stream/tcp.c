@@ -20,7 +20,7 @@
 
 struct listener {
 	struct stream *stream;
-	struct tcp_endpoint local;
+	struct endpoint local;
 	struct fiber_mutex
 		mutex;   /* of one accept at a time: the stream has one reader and one writer */
 	unsigned window; /* accepts to keep posted */
@@ -129,8 +129,7 @@ static void end_filling(const struct listener *listener)
 }
 
 /* The first accept goes right behind Open: its stream came with the listener's, or nearly so. */
-static int open_listener(
-	struct listener *listener, const struct tcp_endpoint *local, deadline until)
+static int open_listener(struct listener *listener, const struct endpoint *local, deadline until)
 {
 	struct tcp_listen listen = {.local = *local};
 	struct tcp_listening listening;
@@ -155,7 +154,7 @@ static int open_listener(
 	return listener->posted ? 0 : error;
 }
 
-int tcp_listen(const struct tcp_endpoint *local, struct listener **ret_listener, deadline until)
+int tcp_listen(const struct endpoint *local, struct listener **ret_listener, deadline until)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 	int error;
@@ -177,7 +176,7 @@ int tcp_listen(const struct tcp_endpoint *local, struct listener **ret_listener,
 	return 0;
 }
 
-const struct tcp_endpoint *listener_local(const struct listener *listener)
+const struct endpoint *listener_local(const struct listener *listener)
 {
 	return &listener->local;
 }
@@ -232,8 +231,8 @@ static int accept_locked(struct listener *listener, struct stream **ret_stream,
 	return error;
 }
 
-int tcp_accept(struct listener *listener, struct stream **ret_stream, struct tcp_endpoint *ret_peer,
-	struct tcp_endpoint *ret_local, deadline until)
+int tcp_accept(struct listener *listener, struct stream **ret_stream, struct endpoint *ret_peer,
+	struct endpoint *ret_local, deadline until)
 {
 	struct tcp_incoming incoming;
 	int error = fiber_lock(&listener->mutex, until);
@@ -267,8 +266,8 @@ void listener_close(struct listener *listener)
 
 struct connection {
 	struct stream *stream;
-	struct tcp_endpoint peer;
-	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument);
+	struct endpoint peer;
+	void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument);
 	void *argument;
 };
 
@@ -305,7 +304,7 @@ static int start_connection(struct stream *stream, const struct connection *form
 }
 
 int tcp_serve(struct listener *listener,
-	void (*serve)(struct stream *stream, const struct tcp_endpoint *peer, void *argument),
+	void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument),
 	void *argument)
 {
 	struct connection form = {.serve = serve, .argument = argument};

@@ -177,7 +177,7 @@ static void compare_fields(struct dump *dump, const struct wire_message *message
 static void compare_structure(struct dump *dump, const struct wire_field *field,
 	const unsigned char *value, const char *prefix)
 {
-	const char *name = field->size == sizeof(struct tcp_endpoint) ? "Endpoint" : "Attributes";
+	const char *name = field->size == sizeof(struct endpoint) ? "Endpoint" : "Attributes";
 	char inner[128];
 
 	if (field->size == 16) {

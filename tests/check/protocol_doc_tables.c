@@ -35,8 +35,8 @@ static void check_meaning(
 		const char *words;
 	} demands[] = {
 		{WIRE_STRING, FS_PATH_MAX, "at most FS_PATH_MAX bytes"},
-		{WIRE_STRING, TCP_HOST_MAX, "at most TCP_HOST_MAX bytes"},
-		{WIRE_FIXED, sizeof(struct tcp_endpoint), "structure Endpoint"},
+		{WIRE_STRING, ENDPOINT_HOST_MAX, "at most ENDPOINT_HOST_MAX bytes"},
+		{WIRE_FIXED, sizeof(struct endpoint), "structure Endpoint"},
 		{WIRE_FIXED, sizeof(struct fs_attributes), "structure Attributes"},
 	};
 	bool known = field->kind != WIRE_STRING;

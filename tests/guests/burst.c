@@ -33,7 +33,7 @@ static void fill(unsigned char *bytes, size_t len, size_t from)
 		bytes[i] = (unsigned char)((from + i) * 31 + (from + i) / 251);
 }
 
-static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *argument)
+static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
 	char request[REQUEST_MAX];
 	unsigned char *room;
@@ -60,7 +60,7 @@ static void serve(struct stream *stream, const struct tcp_endpoint *peer, void *
 int main(int argc, char **argv)
 {
 	char text[ENDPOINT_TEXT_LEN];
-	struct tcp_endpoint local;
+	struct endpoint local;
 	struct listener *listener;
 
 	if (argc != 2 || endpoint_parse(argv[1], &local) != 0 ||

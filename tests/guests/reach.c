@@ -11,7 +11,7 @@
 
 static int try_listen(const char *target)
 {
-	struct tcp_endpoint local;
+	struct endpoint local;
 	struct listener *listener;
 	int error = endpoint_parse(target, &local);
 

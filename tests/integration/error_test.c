@@ -148,7 +148,8 @@ START_TEST(truncated_image)
 	size_t len;
 	char *bytes = load_image(&len);
 	size_t loaded = loaded_len(bytes);
-	const size_t lens[] = {4, 16, 63, 64, 100, 300, 4096, loaded / 2, loaded - 4096, loaded - 1};
+	const size_t lens[] = {
+		4, 16, 63, 64, 100, 300, 4096, loaded / 2, loaded - 4096, loaded - 1};
 
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		char name[32];
@@ -171,8 +172,8 @@ START_TEST(too_little_memory)
 		"less than any guest needs", "for example 64M");
 	expect_sentence(WORDS("run", "--engine", "kvm", "--memory", "1M", echo),
 		"the guest needs at least", "give --memory");
-	expect_sentence(WORDS("run", "--engine", "kvm", "--memory", "1000G", echo), "memory",
-		"--memory");
+	expect_sentence(
+		WORDS("run", "--engine", "kvm", "--memory", "1000G", echo), "memory", "--memory");
 	free(echo);
 }
 END_TEST
@@ -187,13 +188,13 @@ START_TEST(bad_options)
 	} cases[] = {
 		{{"--no-such-option"}, "--no-such-option", "--help"},
 		{{"--lisen", "127.0.0.1:0"}, "--lisen", "did you mean --listen"},
-		{{"--listen"}, "--listen has no value", "ADDR:PORT"},
+		{{"--listen"}, "--listen has no value", "HOST:PORTS"},
 		{{"--listen", "8080"}, "8080", "127.0.0.1:8080"},
 		{{"--listen", "127.0.0.1:99999"}, "99999", "65535"},
 		{{"--listen", "::1:80"}, "::1:80", "[::1]:8080"},
 		{{"--connect", "host"}, "host", "write"},
 		{{"--connect", "http://example.org/"}, "URL", "write --connect example.org:80"},
-		{{"--publish", "8080:80"}, "no option --publish", "--listen ADDR:PORT"},
+		{{"--publish", "8080"}, "8080", "[ADDR:]PORT:GUESTPORT"},
 		{{"--memory", "much"}, "much", "256M"},
 		{{"--memory", "1"}, "'1'", "64M"},
 		{{"--engine", "warp"}, "warp", "kvm, process or auto"},
@@ -235,8 +236,9 @@ START_TEST(port_in_use)
 	uint16_t port = guest_serve(&first, WORDS("--listen", ANY_PORT), "echo", WORDS(ANY_PORT));
 	struct command second;
 	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
-	expect_equal(command_run(&second,
-			     WORDS(monitor_path(), "run", "--listen", address, echo, address), WAIT_MS),
+	expect_equal(
+		command_run(&second,
+			WORDS(monitor_path(), "run", "--listen", address, echo, address), WAIT_MS),
 		2);
 	command_expect_error(&second, "is in use");
 	guest_stop(&first, port);
@@ -246,15 +248,16 @@ END_TEST
 
 START_TEST(few_descriptors)
 {
-	static const char *const limits[] = {"ulimit -n 5; exec \"$@\"", "ulimit -n 12; exec \"$@\""};
+	static const char *const limits[] = {
+		"ulimit -n 5; exec \"$@\"", "ulimit -n 12; exec \"$@\""};
 	char *echo = guest_path("echo");
 	struct command monitor;
 
 	/* Of the first limit KVM itself is a victim already. */
 	for (unsigned i = engine_is_kvm() ? 1 : 0; i < 2; i++) {
 		expect_equal(command_run(&monitor,
-				     WORDS("sh", "-c", limits[i], "sh", monitor_path(), "run", "--engine",
-					     engine, echo),
+				     WORDS("sh", "-c", limits[i], "sh", monitor_path(), "run",
+					     "--engine", engine, echo),
 				     WAIT_MS),
 			2);
 		command_expect_error(&monitor, "(ulimit -n)");
@@ -283,7 +286,8 @@ static void expect_hosted(const char *cause)
 	struct command monitor;
 	char *outcome = guest_path("outcome");
 
-	expect_equal(command_run(&monitor, WORDS(monitor_path(), "run", outcome, "exit", "9"), WAIT_MS),
+	expect_equal(
+		command_run(&monitor, WORDS(monitor_path(), "run", outcome, "exit", "9"), WAIT_MS),
 		9);
 	command_expect_error(&monitor, cause);
 	command_expect_error(&monitor, "as a hosted guest, which is not confined");

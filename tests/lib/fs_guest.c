@@ -233,7 +233,7 @@ uint64_t fs_guest_read_whole(
 
 int fs_guest_connect(struct guest_stream *target, int most)
 {
-	static const struct tcp_endpoint local = {.family = TCP_IPV4, .addr = {127, 0, 0, 1}};
+	static const struct endpoint local = {.family = ENDPOINT_IPV4, .addr = {127, 0, 0, 1}};
 	struct sockaddr_in in = {.sin_family = AF_INET};
 	struct tcp_listen wanted = {.local = local};
 	struct tcp_accept accept = {target->id};

@@ -16,15 +16,15 @@ static const struct wire_field header_fields[] = {
 };
 
 static const struct wire_field endpoint_fields[] = {
-	WIRE_FIELD_U16(struct tcp_endpoint, family),
-	WIRE_FIELD_U16(struct tcp_endpoint, port),
-	WIRE_FIELD_U32(struct tcp_endpoint, scope),
-	WIRE_FIELD_FIXED(struct tcp_endpoint, addr),
+	WIRE_FIELD_U16(struct endpoint, family),
+	WIRE_FIELD_U16(struct endpoint, port),
+	WIRE_FIELD_U32(struct endpoint, scope),
+	WIRE_FIELD_FIXED(struct endpoint, addr),
 };
 
 static const struct wire_message header = WIRE_MESSAGE("Header", 0, header_fields, struct frame);
 static const struct wire_message endpoint =
-	WIRE_MESSAGE("Endpoint", 0, endpoint_fields, struct tcp_endpoint);
+	WIRE_MESSAGE("Endpoint", 0, endpoint_fields, struct endpoint);
 
 #define STRUCTURE(name, message)                                                                   \
 	{                                                                                          \

@@ -77,7 +77,7 @@ static bool parse(struct question *question)
 static const struct name_rule *find_rule(
 	const struct name_server *server, const struct question *question)
 {
-	uint16_t family = question->type == TYPE_A ? TCP_IPV4 : TCP_IPV6;
+	uint16_t family = question->type == TYPE_A ? ENDPOINT_IPV4 : ENDPOINT_IPV6;
 
 	for (size_t i = 0; i < server->rule_count; i++) {
 		const struct name_rule *rule = &server->rule[i];

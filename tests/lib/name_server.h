@@ -24,7 +24,7 @@ enum name_behaviour {
 
 struct name_rule {
 	const char *name; /* in small letters */
-	uint16_t family;  /* TCP_IPV4 or TCP_IPV6; 0: both */
+	uint16_t family;  /* ENDPOINT_IPV4 or ENDPOINT_IPV6; 0: both */
 	enum name_behaviour behaviour;
 	unsigned delay_ms;
 	const char *address[NAME_ADDRESSES]; /* of the family that is asked for; others are left out */

@@ -38,9 +38,9 @@ void tcp_guest_teardown(void)
 	grants_free(&guest.config.grants);
 }
 
-struct tcp_endpoint loopback(uint16_t port)
+struct endpoint loopback(uint16_t port)
 {
-	return (struct tcp_endpoint){.family = TCP_IPV4, .port = port, .addr = {127, 0, 0, 1}};
+	return (struct endpoint){.family = ENDPOINT_IPV4, .port = port, .addr = {127, 0, 0, 1}};
 }
 
 struct guest_stream new_stream(void)
@@ -133,7 +133,7 @@ int another_pair(struct guest_stream *listener, uint16_t port, struct guest_stre
 	expect_equal(frame.error, 0);
 	expect_equal(in.stream_id, stream->id);
 	expect_equal(in.local.port, port);
-	expect_equal(in.remote.family, TCP_IPV4);
+	expect_equal(in.remote.family, ENDPOINT_IPV4);
 	return fd;
 }
 

@@ -17,7 +17,7 @@ void tcp_guest_setup(void);
 void tcp_guest_prepare(void);
 void tcp_guest_teardown(void);
 
-struct tcp_endpoint loopback(uint16_t port);
+struct endpoint loopback(uint16_t port);
 struct guest_stream new_stream(void);
 
 /* Native sockets; receives time out after 5 s. */

@@ -6,15 +6,15 @@
 #include "tests/lib/suite.h"
 
 /* "6a 4b": family and a letter that tells addresses apart. */
-static struct tcp_endpoint address(const char *text)
+static struct endpoint address(const char *text)
 {
-	return (struct tcp_endpoint){
-		.family = text[0] == '6' ? TCP_IPV6 : TCP_IPV4, .addr = {(unsigned char)text[1]}};
+	return (struct endpoint){.family = text[0] == '6' ? ENDPOINT_IPV6 : ENDPOINT_IPV4,
+		.addr = {(unsigned char)text[1]}};
 }
 
 static void add(struct eyeballs *eyeballs, const char *text)
 {
-	struct tcp_endpoint list[32];
+	struct endpoint list[32];
 	unsigned count = 0;
 
 	for (; *text != '\0'; text += text[2] == ' ' ? 3 : 2)
@@ -25,8 +25,8 @@ static void add(struct eyeballs *eyeballs, const char *text)
 static void expect_next(struct eyeballs *eyeballs, const char *text)
 {
 	for (; *text != '\0'; text += text[2] == ' ' ? 3 : 2) {
-		const struct tcp_endpoint *next = eyeballs_take(eyeballs);
-		struct tcp_endpoint wanted = address(text);
+		const struct endpoint *next = eyeballs_take(eyeballs);
+		struct endpoint wanted = address(text);
 
 		expect(next != NULL);
 		expect(memcmp(next, &wanted, sizeof(wanted)) == 0);

@@ -142,7 +142,7 @@ static const struct {
 
 START_TEST(endpoints_are_read_and_written)
 {
-	struct tcp_endpoint endpoint, again;
+	struct endpoint endpoint, again;
 	char text[ENDPOINT_TEXT_LEN];
 	int result = endpoint_parse(endpoints[_i].text, &endpoint);
 
@@ -158,7 +158,7 @@ END_TEST
 
 START_TEST(longest_endpoint_fits)
 {
-	struct tcp_endpoint endpoint = {.family = TCP_IPV6, .port = 65535, .scope = UINT32_MAX};
+	struct endpoint endpoint = {.family = ENDPOINT_IPV6, .port = 65535, .scope = UINT32_MAX};
 	char text[ENDPOINT_TEXT_LEN];
 
 	memset(endpoint.addr, 0xff, sizeof(endpoint.addr));
@@ -186,7 +186,7 @@ static const struct {
 
 START_TEST(targets_are_addresses_or_names)
 {
-	struct tcp_endpoint endpoint;
+	struct endpoint endpoint;
 	struct wire_bytes host;
 	int result = endpoint_parse_target(targets[_i].text, &endpoint, &host);
 
@@ -195,7 +195,7 @@ START_TEST(targets_are_addresses_or_names)
 	if (result)
 		return;
 	expect_equal(host.len, strlen(targets[_i].host));
-	expect_equal(endpoint.family == TCP_NAME, host.len > 0);
+	expect_equal(endpoint.family == ENDPOINT_NAME, host.len > 0);
 	if (host.len)
 		ck_assert_mem_eq(host.data, targets[_i].host, host.len);
 }

@@ -357,7 +357,7 @@ static unsigned posted_count, taken, most_posted;
 
 static void serve_listener(struct script_stream *stream)
 {
-	struct tcp_listening listening = {{.family = TCP_IPV4, .port = 4321}};
+	struct tcp_listening listening = {{.family = ENDPOINT_IPV4, .port = 4321}};
 	struct tcp_accept accept;
 	const unsigned char *body;
 	struct frame frame;
@@ -392,7 +392,7 @@ static bool one_more_connection(void)
 		return false;
 	request.request_id = posted_request[taken];
 	incoming.stream_id = posted[taken++];
-	incoming.remote = (struct tcp_endpoint){.family = TCP_IPV4, .port = (uint16_t)taken};
+	incoming.remote = (struct endpoint){.family = ENDPOINT_IPV4, .port = (uint16_t)taken};
 	stream = script_stream_by_id(incoming.stream_id);
 	script_write(stream, "hi", 2); /* may be there before the guest knows of the connection */
 	script_reply(
@@ -402,7 +402,7 @@ static bool one_more_connection(void)
 
 static int accept_some(void)
 {
-	struct tcp_endpoint local = {.family = TCP_IPV4}, peer;
+	struct endpoint local = {.family = ENDPOINT_IPV4}, peer;
 	struct listener *listening;
 	struct stream *stream;
 	char bytes[8];
@@ -434,10 +434,11 @@ START_TEST(connections_are_accepted)
 }
 END_TEST
 
-/* Listening takes one round trip; the rest of the window is posted without an accept being called. */
+/* Listening takes one round trip; the rest of the window is posted without an accept being called.
+ */
 static int fill_window(void)
 {
-	struct tcp_endpoint local = {.family = TCP_IPV4};
+	struct endpoint local = {.family = ENDPOINT_IPV4};
 	struct listener *listening;
 	unsigned rung = script_doorbells();
 
@@ -452,14 +453,14 @@ static int fill_window(void)
 
 START_TEST(window_fills_by_itself)
 {
-	expect_equal(run_script((struct script){.program = fill_window, .stream = serve_listener}),
-		0);
+	expect_equal(
+		run_script((struct script){.program = fill_window, .stream = serve_listener}), 0);
 }
 END_TEST
 
 static int serve_until_end(void)
 {
-	struct tcp_endpoint local = {.family = TCP_IPV4};
+	struct endpoint local = {.family = ENDPOINT_IPV4};
 	struct listener *listening;
 
 	script_check(tcp_listen(&local, &listening, FOREVER) == 0);

@@ -22,11 +22,11 @@ static void teardown(void)
 	names_free(&config);
 }
 
-static void expect_text(const struct tcp_endpoint *endpoint, const char *expected)
+static void expect_text(const struct endpoint *endpoint, const char *expected)
 {
 	char text[INET6_ADDRSTRLEN];
 
-	inet_ntop(endpoint->family == TCP_IPV4 ? AF_INET : AF_INET6, endpoint->addr, text,
+	inet_ntop(endpoint->family == ENDPOINT_IPV4 ? AF_INET : AF_INET6, endpoint->addr, text,
 		sizeof(text));
 	ck_assert_str_eq(text, expected);
 }
@@ -110,7 +110,7 @@ START_TEST(no_added_hosts)
 END_TEST
 
 static struct {
-	struct tcp_endpoint ipv6[4], ipv4[4];
+	struct endpoint ipv6[4], ipv4[4];
 	unsigned ipv6_count, ipv4_count;
 	bool known;
 } found;

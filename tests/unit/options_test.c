@@ -52,8 +52,9 @@ START_TEST(defaults_are_as_documented)
 	ck_assert_uint_eq(options.config.poll_ns, 200000);
 	ck_assert_int_eq(options.config.envc, 0);
 	ck_assert(!options.config.stats && !options.help && !options.version);
-	ck_assert_uint_eq(options.config.grants.listen_count, 0);
-	ck_assert_uint_eq(options.config.grants.connect_count, 0);
+	for (int use = 0; use < GRANT_USE_COUNT; use++)
+		ck_assert_uint_eq(options.config.grants.net[use].count, 0);
+	ck_assert_uint_eq(options.config.grants.publish_count, 0);
 	ck_assert_uint_eq(options.config.grants.mount_count, 0);
 }
 END_TEST
@@ -227,24 +228,28 @@ static const struct {
 	{{{"--frobnicate", "g"}}, "ferrule run --help"},
 	{{{"--a-very-long-option-that-nobody-could-ever-have-meant", "g"}}, "ferrule run --help"},
 	{{{"-x", "g"}}, "no option -x"},
-	{{{"-p", "8080:80", "g"}}, "no option -p; write --listen ADDR:PORT"},
-	{{{"-p8080:80", "g"}}, "no option -p; write --listen ADDR:PORT"},
-	{{{"--publish", "8080:80", "g"}}, "no option --publish; write --listen ADDR:PORT"},
-	{{{"--publish=8080:80", "g"}}, "no option --publish; write --listen ADDR:PORT"},
-	{{{"--network=host", "g"}}, "no option --network; write --listen"},
+	{{{"-p", "8080", "g"}},
+		"--publish '8080' is not a port of this machine and a port of the guest; write"},
+	{{{"-p8080:http", "g"}}, "write [ADDR:]PORT:GUESTPORT, for example 8080:80"},
+	{{{"--publish=8080:80:", "g"}}, "write [ADDR:]PORT:GUESTPORT, for example 8080:80"},
+	{{{"--udp", "127.0.0.1", "g"}}, "--udp '127.0.0.1' is not a host and a port; write"},
+	{{{"--grants", "/no/such/file", "g"}},
+		"--grants '/no/such/file' cannot be opened (ENOENT); correct"},
+	{{{"--grants", "/", "g"}}, "--grants '/' cannot be read; is it a directory?"},
+	{{{"--network=host", "g"}}, "no option --network; write --publish"},
 	{{{"--volume", "/a:/b", "g"}}, "no option --volume; write --mount"},
 	{{{"-d", "g"}}, "no option -d; leave it out"},
 	{{{"-it", "g"}}, "no option -it; leave it out"},
 	{{{"--rm", "g"}}, "no option --rm; leave it out"},
 	{{{"--name", "web", "g"}}, "no option --name; leave it out"},
-	{{{"-publish", "g"}}, "ferrule run --help"},
-	{{{"--publisher", "g"}}, "ferrule run --help"},
+	{{{"--publisher", "x", "g"}}, "did you mean --publish?"},
 	{{{"--=1", "g"}}, "no option --"},
 	{{{"--stats=yes", "g"}}, "takes no value"},
-	{{{"--listen"}}, "--listen has no value; write --listen ADDR:PORT"},
+	{{{"--listen"}}, "--listen has no value; write --listen HOST:PORTS"},
 	{{{"-m"}}, "--memory has no value"},
 	{{{"-m", "256", "g"}}, "less than any guest needs; write a size with k, M or G"},
-	{{{"--listen", "nowhere:80", "g"}}, "--listen 'nowhere:80'"},
+	{{{"--listen", "no_where:80", "g"}},
+		"--listen 'no_where:80' has a host name that is not known here; write"},
 	{{{"--connect", "host", "g"}}, "--connect 'host'"},
 	{{{"--mount", "/", "g"}}, "--mount '/'"},
 	{{{"--mount", "/no/such/directory:/x", "g"}}, "is not there"},
@@ -262,7 +267,8 @@ END_TEST
 
 START_TEST(help_names_every_option)
 {
-	static const char *const names[] = {"--listen ADDR:PORT", "--connect HOST:PORT",
+	static const char *const names[] = {"--listen HOST:PORTS", "--connect HOST:PORTS",
+		"--udp HOST:PORTS", "-p, --publish [ADDR:]PORT:GUESTPORT", "--grants FILE",
 		"--mount HOSTDIR:GUESTDIR[:rw]", "--engine kvm|process|auto",
 		"--io uring|event|auto", "--memory SIZE", "--env NAME", "--wrap COMMAND",
 		"--poll-us N", "--log-level LEVEL", "--stats", "--help", "--version"};

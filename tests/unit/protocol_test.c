@@ -75,7 +75,7 @@ END_TEST
 START_TEST(opening_payload_rides_along)
 {
 	const struct tcp_listen listen = {
-		.local = {.family = TCP_IPV4, .port = 8080}, .backlog = 5};
+		.local = {.family = ENDPOINT_IPV4, .port = 8080}, .backlog = 5};
 	unsigned char payload[64], body[128];
 	struct stream_open open = {.protocol = PROTOCOL_TCP_LISTEN, .version = PROTOCOL_VERSION};
 	struct stream_open got;
@@ -118,7 +118,7 @@ START_TEST(structures_lie_as_tabulated)
 	struct random random = {.state = seed};
 
 	check_lies_as_tabulated("Attributes", sizeof(struct fs_attributes), &random);
-	check_lies_as_tabulated("Endpoint", sizeof(struct tcp_endpoint), &random);
+	check_lies_as_tabulated("Endpoint", sizeof(struct endpoint), &random);
 }
 END_TEST
 

@@ -18,41 +18,41 @@
 #define WAIT_S 20 /* longer than any answer takes */
 
 static const struct name_rule rules[] = {
-	{"both.test", TCP_IPV4, .address = {"192.0.2.1", "192.0.2.2"}},
-	{"both.test", TCP_IPV6, .address = {"2001:db8::1"}},
-	{"four.test", TCP_IPV4, .address = {"192.0.2.4"}},
-	{"four.test", TCP_IPV6},
+	{"both.test", ENDPOINT_IPV4, .address = {"192.0.2.1", "192.0.2.2"}},
+	{"both.test", ENDPOINT_IPV6, .address = {"2001:db8::1"}},
+	{"four.test", ENDPOINT_IPV4, .address = {"192.0.2.4"}},
+	{"four.test", ENDPOINT_IPV6},
 	{"fails.test", .behaviour = NAME_FAILS},
 	{"silent.test", .behaviour = NAME_SILENT},
 	{"wrong-id.test", .behaviour = NAME_WRONG_ID, .delay_ms = 50, .address = {"192.0.2.5"}},
 	{"wrong-question.test", .behaviour = NAME_WRONG_QUESTION, .delay_ms = 50,
 		.address = {"192.0.2.5"}},
 	{"garbage.test", .behaviour = NAME_GARBAGE, .delay_ms = 50, .address = {"192.0.2.5"}},
-	{"many.test", TCP_IPV4,
+	{"many.test", ENDPOINT_IPV4,
 		.address = {"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5",
 			"192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.10",
 			"192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.15",
 			"192.0.2.16", "192.0.2.17", "192.0.2.18", "192.0.2.19", "192.0.2.20"}},
-	{"localhost", TCP_IPV4, .address = {"192.0.2.66"}},
-	{"host.domain.test", TCP_IPV4, .address = {"192.0.2.30"}},
-	{"host.domain.test", TCP_IPV6},
-	{"first.other.test", TCP_IPV4, .address = {"192.0.2.31"}},
-	{"first.other.test", TCP_IPV6},
+	{"localhost", ENDPOINT_IPV4, .address = {"192.0.2.66"}},
+	{"host.domain.test", ENDPOINT_IPV4, .address = {"192.0.2.30"}},
+	{"host.domain.test", ENDPOINT_IPV6},
+	{"first.other.test", ENDPOINT_IPV4, .address = {"192.0.2.31"}},
+	{"first.other.test", ENDPOINT_IPV6},
 	{"first.domain.test", .address = {"2001:db8::bad"}},
-	{"full.test", TCP_IPV4, .address = {"192.0.2.32"}},
-	{"full.test", TCP_IPV6},
+	{"full.test", ENDPOINT_IPV4, .address = {"192.0.2.32"}},
+	{"full.test", ENDPOINT_IPV6},
 	{"full.test.other.test", .address = {"2001:db8::bad"}},
 	{"servfail.failing.test", .behaviour = NAME_FAILS},
-	{"servfail.domain.test", TCP_IPV4, .address = {"192.0.2.34"}},
-	{"servfail.domain.test", TCP_IPV6},
-	{"half.test", TCP_IPV4, .address = {"192.0.2.33"}},
-	{"half.test", TCP_IPV6, .behaviour = NAME_SILENT},
+	{"servfail.domain.test", ENDPOINT_IPV4, .address = {"192.0.2.34"}},
+	{"servfail.domain.test", ENDPOINT_IPV6},
+	{"half.test", ENDPOINT_IPV4, .address = {"192.0.2.33"}},
+	{"half.test", ENDPOINT_IPV6, .behaviour = NAME_SILENT},
 };
 
 static struct name_server server;
 static struct resolver_config config;
 static struct resolver *resolver;
-static struct tcp_endpoint server_address;
+static struct endpoint server_address;
 static char hosts_path[64], conf_path[64];
 static sem_t came;
 
@@ -95,8 +95,8 @@ static void setup(void)
 	snprintf(hosts_path, sizeof(hosts_path), "/tmp/ferrule-hosts-%d", getpid());
 	snprintf(conf_path, sizeof(conf_path), "/tmp/ferrule-conf-%d", getpid());
 	write_file(hosts_path, "192.0.2.77 both.test # not what the server says\n");
-	server_address = (struct tcp_endpoint){
-		.family = TCP_IPV4, .port = server.port, .addr = {127, 0, 0, 1}};
+	server_address = (struct endpoint){
+		.family = ENDPOINT_IPV4, .port = server.port, .addr = {127, 0, 0, 1}};
 	config = (struct resolver_config){.server = &server_address,
 		.server_count = 1,
 		.hosts_path = "/dev/null",
@@ -158,7 +158,7 @@ static void expect_answer(const struct resolver_answer *answer, int error, const
 
 	expect_equal(answer->error, error);
 	for (unsigned i = 0; error == 0 && i < answer->count; i++) {
-		inet_ntop(answer->address[i].family == TCP_IPV4 ? AF_INET : AF_INET6,
+		inet_ntop(answer->address[i].family == ENDPOINT_IPV4 ? AF_INET : AF_INET6,
 			answer->address[i].addr, text, sizeof(text));
 		strcat(strcat(all, i > 0 ? " " : ""), text);
 		expect_equal(answer->address[i].port, 0);
@@ -234,8 +234,8 @@ START_TEST(this_machine_knows_better)
 {
 	static char added[] = "added.test";
 	struct host_entry host[] = {
-		{added, {.family = TCP_IPV4, .addr = {192, 0, 2, 40}}},
-		{added, {.family = TCP_IPV4, .addr = {192, 0, 2, 41}}},
+		{added, {.family = ENDPOINT_IPV4, .addr = {192, 0, 2, 40}}},
+		{added, {.family = ENDPOINT_IPV4, .addr = {192, 0, 2, 41}}},
 	};
 
 	config.hosts_path = hosts_path;
@@ -330,7 +330,7 @@ END_TEST
 /* The second server is asked at once when nobody listens at the first. */
 START_TEST(servers_in_their_order)
 {
-	struct tcp_endpoint two[] = {server_address, server_address};
+	struct endpoint two[] = {server_address, server_address};
 	uint64_t start = clock_ns();
 
 	two[0].addr[3] = 88;

@@ -164,7 +164,7 @@ START_TEST(bytes_before_an_early_close_arrive)
 		struct stream_open open = {PROTOCOL_TCP_CONNECT, PROTOCOL_VERSION, {payload, 0}};
 		char bytes[16];
 		if (i % 2 == 1) {
-			target.remote.family = TCP_NAME;
+			target.remote.family = ENDPOINT_NAME;
 			target.host = (struct wire_bytes){"localhost", 9};
 		}
 		open.payload.len =
@@ -185,7 +185,7 @@ END_TEST
 START_TEST(ipv6_wildcard_needs_the_ipv4_grant_for_ipv4)
 {
 	struct guest_stream listener = new_stream();
-	struct tcp_listen wanted = {.local = {.family = TCP_IPV6}};
+	struct tcp_listen wanted = {.local = {.family = ENDPOINT_IPV6}};
 	struct tcp_listening answer;
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	char error[200];
@@ -201,6 +201,30 @@ START_TEST(ipv6_wildcard_needs_the_ipv4_grant_for_ipv4)
 	expect_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), -1);
 	expect_equal(errno, ECONNREFUSED);
 	close(fd);
+}
+END_TEST
+
+/* Wherever the guest means to listen, and with no other grant. */
+START_TEST(published_port_is_listened_on_where_it_is_published)
+{
+	struct guest_stream listener = new_stream(), stream = new_stream();
+	struct tcp_listen wanted = {.local = {.family = ENDPOINT_IPV6, .port = 80}};
+	struct tcp_listening answer;
+	char error[200];
+	grants_free(&guest.config.grants);
+	expect_equal(
+		grants_add_publish(&guest.config.grants, "127.0.0.2:0:80", error, sizeof(error)),
+		0);
+	expect_equal(guest_stream_open(&listener, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
+			     &tcp_listening_message, &answer),
+		0);
+	expect_equal(answer.local.family, ENDPOINT_IPV4);
+	expect_equal(answer.local.addr[3], 2);
+	expect(answer.local.port != 80 && answer.local.port != 0);
+	wanted.local.port = 81;
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
+			     NULL, NULL),
+		EACCES);
 }
 END_TEST
 
@@ -276,6 +300,7 @@ int main(void)
 	tcase_add_test(ends, accepts_can_be_withdrawn);
 	tcase_add_test(ends, bytes_before_an_early_close_arrive);
 	tcase_add_test(ends, ipv6_wildcard_needs_the_ipv4_grant_for_ipv4);
+	tcase_add_test(ends, published_port_is_listened_on_where_it_is_published);
 	tcase_add_test(ends, eproto_of_the_guest_breaks_no_rule);
 	tcase_add_test(ends, a_ring_that_breaks_while_a_receive_waits);
 	tcase_add_test(ends, a_guest_that_stopped_reading_holds_no_peer_up);

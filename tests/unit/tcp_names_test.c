@@ -18,31 +18,33 @@
 #define MS 1000000u
 
 static const struct name_rule rules[] = {
-	{"good.test", TCP_IPV4, .address = {"127.0.0.1"}},
-	{"good.test", TCP_IPV6},
-	{"second.test", TCP_IPV4, .address = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
-	{"second.test", TCP_IPV6},
-	{"both.test", TCP_IPV4, .address = {"127.0.0.1"}},
-	{"both.test", TCP_IPV6, .delay_ms = 20, .address = {"::1"}},
-	{"late.test", TCP_IPV4, .address = {"127.0.0.1"}},
-	{"late.test", TCP_IPV6, .delay_ms = 400, .address = {"::1"}},
-	{"half.test", TCP_IPV4, .address = {"127.0.0.1"}},
-	{"half.test", TCP_IPV6, .behaviour = NAME_SILENT},
-	{"rebinds.test", TCP_IPV4, .address = {"127.0.0.9"}},
-	{"rebinds.test", TCP_IPV6, .address = {"::ffff:169.254.169.254"}},
+	{"good.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
+	{"good.test", ENDPOINT_IPV6},
+	{"second.test", ENDPOINT_IPV4, .address = {"127.0.0.2", "127.0.0.3", "127.0.0.1"}},
+	{"second.test", ENDPOINT_IPV6},
+	{"both.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
+	{"both.test", ENDPOINT_IPV6, .delay_ms = 20, .address = {"::1"}},
+	{"late.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
+	{"late.test", ENDPOINT_IPV6, .delay_ms = 400, .address = {"::1"}},
+	{"half.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
+	{"half.test", ENDPOINT_IPV6, .behaviour = NAME_SILENT},
+	{"rebinds.test", ENDPOINT_IPV4, .address = {"127.0.0.9"}},
+	{"rebinds.test", ENDPOINT_IPV6, .address = {"::ffff:169.254.169.254"}},
+	{"lends.test", ENDPOINT_IPV4, .address = {"192.0.2.9"}},
+	{"lends.test", ENDPOINT_IPV6},
 	{"silent.test", .behaviour = NAME_SILENT},
-	{"mixed.test", TCP_IPV4, .address = {"127.0.0.2"}},
-	{"mixed.test", TCP_IPV6, .delay_ms = 150, .address = {"fe80::1"}},
-	{"mixed-late.test", TCP_IPV4, .delay_ms = 150, .address = {"127.0.0.2"}},
-	{"mixed-late.test", TCP_IPV6, .address = {"fe80::1"}},
-	{"fails.test", TCP_IPV4, .behaviour = NAME_FAILS},
-	{"fails.test", TCP_IPV6, .delay_ms = 150},
-	{"fails-late.test", TCP_IPV4, .behaviour = NAME_FAILS, .delay_ms = 150},
-	{"fails-late.test", TCP_IPV6},
+	{"mixed.test", ENDPOINT_IPV4, .address = {"127.0.0.2"}},
+	{"mixed.test", ENDPOINT_IPV6, .delay_ms = 150, .address = {"fe80::1"}},
+	{"mixed-late.test", ENDPOINT_IPV4, .delay_ms = 150, .address = {"127.0.0.2"}},
+	{"mixed-late.test", ENDPOINT_IPV6, .address = {"fe80::1"}},
+	{"fails.test", ENDPOINT_IPV4, .behaviour = NAME_FAILS},
+	{"fails.test", ENDPOINT_IPV6, .delay_ms = 150},
+	{"fails-late.test", ENDPOINT_IPV4, .behaviour = NAME_FAILS, .delay_ms = 150},
+	{"fails-late.test", ENDPOINT_IPV6},
 };
 
 static struct name_server server;
-static struct tcp_endpoint server_address;
+static struct endpoint server_address;
 
 static void grant(const char *value)
 {
@@ -54,9 +56,9 @@ static void grant(const char *value)
 static void setup(void)
 {
 	static const char *const granted[] = {"good.test:0", "second.test:0", "both.test:0",
-		"late.test:0", "half.test:0", "rebinds.test:0", "silent.test:0", "nothing.test:0",
-		"mixed.test:0", "mixed-late.test:0", "fails.test:0", "fails-late.test:0",
-		"127.0.0.2:0", "127.0.0.3:0", "[::1]:0"};
+		"late.test:0", "half.test:0", "rebinds.test:0", "lends.test:0", "silent.test:0",
+		"nothing.test:0", "mixed.test:0", "mixed-late.test:0", "fails.test:0",
+		"fails-late.test:0", "127.0.0.2:0", "127.0.0.3:0", "[::1]:0"};
 
 	name_server_start(&server, rules, sizeof(rules) / sizeof(rules[0]));
 	server_address = loopback(server.port);
@@ -78,7 +80,7 @@ static void teardown(void)
 static int connect_name(const char *name, uint16_t port, uint32_t timeout_ms,
 	struct guest_stream *ret_stream, struct tcp_connected *ret_answer)
 {
-	struct tcp_connect target = {.remote = {.family = TCP_NAME, .port = port},
+	struct tcp_connect target = {.remote = {.family = ENDPOINT_NAME, .port = port},
 		.timeout_ms = timeout_ms,
 		.host = {name, (uint32_t)strlen(name)}};
 
@@ -130,7 +132,7 @@ START_TEST(a_name_and_no_name)
 	uint16_t port;
 	int listener = native_listen(&port);
 
-	expect_connected("good.test", port, TCP_IPV4, listener);
+	expect_connected("good.test", port, ENDPOINT_IPV4, listener);
 	expect_refused("nothing.test", port, 0, EHOSTUNREACH);
 	close(listener);
 	expect_refused("good.test", port, 0, ECONNREFUSED);
@@ -144,7 +146,7 @@ START_TEST(the_next_at_once_when_one_refuses)
 	int listener = native_listen(&port);
 	uint64_t start = clock_ns();
 
-	expect_connected("second.test", port, TCP_IPV4, listener);
+	expect_connected("second.test", port, ENDPOINT_IPV4, listener);
 	expect(clock_ns() - start < EYEBALLS_ATTEMPT_NS);
 	close(listener);
 }
@@ -167,7 +169,7 @@ START_TEST(the_next_beside_one_that_is_silent)
 		connect(filler[i], (struct sockaddr *)&in, sizeof(in));
 	}
 	uint64_t start = clock_ns();
-	expect_connected("second.test", port, TCP_IPV4, listener);
+	expect_connected("second.test", port, ENDPOINT_IPV4, listener);
 	uint64_t took = clock_ns() - start;
 	expect(took >= EYEBALLS_ATTEMPT_NS);
 	expect(took < EYEBALLS_ATTEMPT_NS + 2000 * (uint64_t)MS);
@@ -187,10 +189,10 @@ START_TEST(ipv6_first_if_it_comes_soon)
 		printf("tcp_names_test: skipped ipv6_first_if_it_comes_soon: there is no IPv6\n");
 		return;
 	}
-	expect_connected("both.test", port, TCP_IPV6, six);
+	expect_connected("both.test", port, ENDPOINT_IPV6, six);
 	close(six);
 	/* And where it is refused, IPv4. */
-	expect_connected("both.test", port, TCP_IPV4, listener);
+	expect_connected("both.test", port, ENDPOINT_IPV4, listener);
 	close(listener);
 }
 END_TEST
@@ -203,7 +205,7 @@ START_TEST(ipv4_does_not_wait_for_long)
 	for (int silent = 0; silent < 2; silent++) {
 		uint64_t start = clock_ns();
 
-		expect_connected(silent ? "half.test" : "late.test", port, TCP_IPV4, listener);
+		expect_connected(silent ? "half.test" : "late.test", port, ENDPOINT_IPV4, listener);
 		expect(clock_ns() - start < 350 * (uint64_t)MS);
 	}
 	close(listener);
@@ -232,13 +234,51 @@ START_TEST(which_error_is_told)
 }
 END_TEST
 
-static struct tcp_endpoint endpoint(const char *text)
+static struct endpoint endpoint(const char *text)
 {
-	struct tcp_endpoint of;
+	struct endpoint of;
 
-	expect_equal(hosts_address(text, &of), 0);
+	expect(address_parse(text, &of));
 	return of;
 }
+
+/* Text that is an address is one, and needs its grant. */
+START_TEST(addresses_as_names_are_addresses)
+{
+	uint16_t port;
+	int listener = native_listen(&port);
+
+	expect_connected("127.0.0.1", port, ENDPOINT_IPV4, listener);
+	expect_refused("127.0.0.9", port, 0, EACCES);
+	expect_refused("::ffff:127.0.0.9", port, 0, EACCES);
+	close(listener);
+}
+END_TEST
+
+/* An address needs no grant of its own once its name has led to it. */
+START_TEST(a_name_lends_its_addresses)
+{
+	struct tcp_connect target = {.remote = {.family = ENDPOINT_IPV4, .addr = {192, 0, 2, 9}}};
+	struct guest_stream stream;
+
+	target.remote.port = 9;
+	target.timeout_ms = 100;
+	stream = new_stream();
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target,
+			     NULL, NULL),
+		EACCES);
+	guest_stream_close(&stream);
+	struct guest_stream by_name;
+	int error = connect_name("lends.test", 9, 100, &by_name, NULL);
+	expect(error != EACCES);
+	guest_stream_close(&by_name);
+	stream = new_stream();
+	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &target,
+			     NULL, NULL),
+		error);
+	guest_stream_close(&stream);
+}
+END_TEST
 
 START_TEST(special_addresses)
 {
@@ -254,20 +294,20 @@ START_TEST(special_addresses)
 		"fd00:ec3::254", "::2:1.2.3.4"};
 
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
-		struct tcp_endpoint of = endpoint(special[i]);
-		ck_assert_msg(tcp_is_special(&of), "%s", special[i]);
+		struct endpoint of = endpoint(special[i]);
+		ck_assert_msg(address_is_special(&of), "%s", special[i]);
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		struct tcp_endpoint of = endpoint(others[i]);
-		ck_assert_msg(!tcp_is_special(&of), "%s", others[i]);
-		ck_assert_msg(!tcp_is_own(&of) || strncmp(others[i], "10.", 3) == 0 ||
+		struct endpoint of = endpoint(others[i]);
+		ck_assert_msg(!address_is_special(&of), "%s", others[i]);
+		ck_assert_msg(!address_is_own(&of) || strncmp(others[i], "10.", 3) == 0 ||
 				      strncmp(others[i], "192.168.", 8) == 0 ||
 				      strncmp(others[i], "172.", 4) == 0,
 			"%s", others[i]);
 	}
-	struct tcp_endpoint own = endpoint("127.0.0.1"), mapped = endpoint("::ffff:127.0.0.1");
-	expect(tcp_is_own(&own));
-	expect(tcp_is_own(&mapped));
+	struct endpoint own = endpoint("127.0.0.1"), mapped = endpoint("::ffff:127.0.0.1");
+	expect(address_is_own(&own));
+	expect(address_is_own(&mapped));
 }
 END_TEST
 
@@ -312,6 +352,8 @@ int main(void)
 	tcase_add_test(tcase, ipv4_does_not_wait_for_long);
 	tcase_add_test(tcase, a_name_opens_no_special_address);
 	tcase_add_test(tcase, which_error_is_told);
+	tcase_add_test(tcase, addresses_as_names_are_addresses);
+	tcase_add_test(tcase, a_name_lends_its_addresses);
 	tcase_add_test(tcase, special_addresses);
 	tcase_add_test(tcase, time_is_over_while_nobody_answers);
 	tcase_add_test(tcase, nobody_waits_at_the_end);

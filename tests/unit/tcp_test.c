@@ -139,9 +139,9 @@ END_TEST
 START_TEST(grants_are_asked)
 {
 	struct guest_stream stream = new_stream();
-	struct tcp_listen wanted = {.local = {.family = TCP_IPV4}};
+	struct tcp_listen wanted = {.local = {.family = ENDPOINT_IPV4}};
 	struct tcp_connect target = {
-		.remote = {.family = TCP_IPV4, .port = 80, .addr = {192, 0, 2, 1}}};
+		.remote = {.family = ENDPOINT_IPV4, .port = 80, .addr = {192, 0, 2, 1}}};
 	expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_LISTEN, &tcp_listen_message, &wanted,
 			     NULL, NULL),
 		EACCES);
@@ -172,7 +172,7 @@ START_TEST(connects_by_address_and_name)
 		struct tcp_connect target = {.remote = loopback(port)};
 		struct tcp_connected answer;
 		if (by_name) {
-			target.remote.family = TCP_NAME;
+			target.remote.family = ENDPOINT_NAME;
 			target.host = (struct wire_bytes){"localhost", 9};
 		}
 		expect_equal(guest_stream_open(&stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message,

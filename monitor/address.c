@@ -1,18 +1,20 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "monitor/tcp.h"
+#include "monitor/address.h"
 
-int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage *ret_address,
-	socklen_t *ret_len)
+int address_to_sockaddr(
+	const struct endpoint *endpoint, struct sockaddr_storage *ret_address, socklen_t *ret_len)
 {
 	memset(ret_address, 0, sizeof(*ret_address));
-	if (endpoint->family == TCP_IPV4) {
+	if (endpoint->family == ENDPOINT_IPV4) {
 		struct sockaddr_in *in = (struct sockaddr_in *)ret_address;
 		in->sin_family = AF_INET;
 		in->sin_port = htons(endpoint->port);
@@ -20,7 +22,7 @@ int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage
 		*ret_len = sizeof(*in);
 		return 0;
 	}
-	if (endpoint->family == TCP_IPV6) {
+	if (endpoint->family == ENDPOINT_IPV6) {
 		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_address;
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(endpoint->port);
@@ -32,17 +34,17 @@ int tcp_to_sockaddr(const struct tcp_endpoint *endpoint, struct sockaddr_storage
 	return -EAFNOSUPPORT;
 }
 
-struct tcp_endpoint tcp_from_sockaddr(const struct sockaddr_storage *address)
+struct endpoint address_from_sockaddr(const struct sockaddr_storage *address)
 {
-	struct tcp_endpoint endpoint = {0};
+	struct endpoint endpoint = {0};
 	if (address->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-		endpoint.family = TCP_IPV4;
+		endpoint.family = ENDPOINT_IPV4;
 		endpoint.port = ntohs(in->sin_port);
 		memcpy(endpoint.addr, &in->sin_addr, 4);
 	} else if (address->ss_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-		endpoint.family = TCP_IPV6;
+		endpoint.family = ENDPOINT_IPV6;
 		endpoint.port = ntohs(in6->sin6_port);
 		endpoint.scope = in6->sin6_scope_id;
 		memcpy(endpoint.addr, &in6->sin6_addr, 16);
@@ -60,7 +62,7 @@ static bool ipv4_is_special(const unsigned char *a)
 	static const unsigned char alibaba[] = {100, 100, 100, 200}, azure[] = {168, 63, 129, 16},
 				   oracle[] = {192, 0, 0, 192};
 
-	return a[0] == 0 || a[0] == 127 || (a[0] == 169 && a[1] == 254) ||
+	return a[0] == 0 || a[0] == 127 || a[0] >= 224 || (a[0] == 169 && a[1] == 254) ||
 	       begins_with(a, alibaba, 4) || begins_with(a, azure, 4) || begins_with(a, oracle, 4);
 }
 
@@ -80,29 +82,47 @@ static const unsigned char *ipv4_within(const unsigned char *a)
 	return NULL;
 }
 
-bool tcp_is_special(const struct tcp_endpoint *endpoint)
+struct endpoint address_without_mapping(const struct endpoint *endpoint)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct endpoint ipv4 = {.family = ENDPOINT_IPV4, .port = endpoint->port};
+
+	if (endpoint->family != ENDPOINT_IPV6 || !begins_with(endpoint->addr, mapped, 12))
+		return *endpoint;
+	memcpy(ipv4.addr, endpoint->addr + 12, 4);
+	return ipv4;
+}
+
+bool address_is_unspecified(const struct endpoint *endpoint)
+{
+	static const unsigned char zero[sizeof(endpoint->addr)];
+
+	return memcmp(endpoint->addr, zero, sizeof(zero)) == 0;
+}
+
+bool address_is_special(const struct endpoint *endpoint)
 {
 	static const unsigned char loopback[16] = {[15] = 1}, amazon[4] = {0xfd, 0x00, 0x0e, 0xc2},
 				   google[16] = {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54};
 	const unsigned char *a = endpoint->addr;
 
-	if (endpoint->family == TCP_IPV4)
+	if (endpoint->family == ENDPOINT_IPV4)
 		return ipv4_is_special(a);
 	const unsigned char *ipv4 = ipv4_within(a);
 	return begins_with(a, loopback, 16) || begins_with(a, amazon, 4) ||
-	       begins_with(a, google, 16) || (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) ||
-	       (ipv4 != NULL && ipv4_is_special(ipv4));
+	       begins_with(a, google, 16) || a[0] == 0xff ||
+	       (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) || (ipv4 != NULL && ipv4_is_special(ipv4));
 }
 
 /* 0, or the negative errno of binding to it. */
-static int try_bind(const struct tcp_endpoint *endpoint)
+static int try_bind(const struct endpoint *endpoint)
 {
-	struct tcp_endpoint any_port = *endpoint;
+	struct endpoint any_port = *endpoint;
 	struct sockaddr_storage address;
 	socklen_t len;
 
 	any_port.port = 0;
-	int error = tcp_to_sockaddr(&any_port, &address, &len);
+	int error = address_to_sockaddr(&any_port, &address, &len);
 	if (error)
 		return error;
 	int fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -113,19 +133,19 @@ static int try_bind(const struct tcp_endpoint *endpoint)
 	return error;
 }
 
-static bool has_interface_address(const struct tcp_endpoint *endpoint)
+static bool has_interface_address(const struct endpoint *endpoint)
 {
-	size_t len = endpoint->family == TCP_IPV4 ? 4 : 16;
+	size_t len = endpoint->family == ENDPOINT_IPV4 ? 4 : 16;
 	struct ifaddrs *list;
 	bool own = false;
 
 	if (getifaddrs(&list) < 0)
 		return true;
 	for (struct ifaddrs *at = list; !own && at != NULL; at = at->ifa_next) {
-		struct tcp_endpoint of = {.family = TCP_NAME};
+		struct endpoint of = {.family = ENDPOINT_NAME};
 
 		if (at->ifa_addr != NULL)
-			of = tcp_from_sockaddr(
+			of = address_from_sockaddr(
 				(const struct sockaddr_storage *)(const void *)at->ifa_addr);
 		own = of.family == endpoint->family && memcmp(of.addr, endpoint->addr, len) == 0;
 	}
@@ -133,49 +153,88 @@ static bool has_interface_address(const struct tcp_endpoint *endpoint)
 	return own;
 }
 
-bool tcp_is_own(const struct tcp_endpoint *endpoint)
+bool address_is_own(const struct endpoint *endpoint)
 {
 	/* Of no machine (RFC 5737, 3849): where these can be bound to, ip_nonlocal_bind lets every
 	 * address be. */
-	static const struct tcp_endpoint nobody_ipv4 = {.family = TCP_IPV4, .addr = {192, 0, 2, 1}},
-					 nobody_ipv6 = {.family = TCP_IPV6,
-						 .addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
+	static const struct endpoint nobody_ipv4 = {.family = ENDPOINT_IPV4,
+					     .addr = {192, 0, 2, 1}},
+				     nobody_ipv6 = {.family = ENDPOINT_IPV6,
+					     .addr = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}};
 	const unsigned char *within =
-		endpoint->family == TCP_IPV6 ? ipv4_within(endpoint->addr) : NULL;
+		endpoint->family == ENDPOINT_IPV6 ? ipv4_within(endpoint->addr) : NULL;
 
 	if (within != NULL) {
-		struct tcp_endpoint ipv4 = {.family = TCP_IPV4};
+		struct endpoint ipv4 = {.family = ENDPOINT_IPV4};
 		memcpy(ipv4.addr, within, 4);
-		if (tcp_is_own(&ipv4))
+		if (address_is_own(&ipv4))
 			return true;
 	}
 	/* The kernel's own word, which counts addresses by route too. */
 	int error = try_bind(endpoint);
 	if (error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT)
 		return false;
-	if (error == 0 && try_bind(endpoint->family == TCP_IPV4 ? &nobody_ipv4 : &nobody_ipv6) == 0)
+	if (error == 0 &&
+		try_bind(endpoint->family == ENDPOINT_IPV4 ? &nobody_ipv4 : &nobody_ipv6) == 0)
 		return has_interface_address(endpoint);
 	return true;
 }
 
-struct tcp_endpoint tcp_local(int fd)
+struct endpoint address_local(int fd)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t len = sizeof(address);
 	getsockname(fd, (struct sockaddr *)&address, &len);
-	return tcp_from_sockaddr(&address);
+	return address_from_sockaddr(&address);
 }
 
-const char *tcp_text(const struct tcp_endpoint *endpoint, char text[TCP_TEXT_LEN])
+const char *address_text(const struct endpoint *endpoint, char text[ADDRESS_TEXT_LEN])
 {
-	char address[INET6_ADDRSTRLEN] = "?";
-	if (endpoint->family == TCP_IPV6) {
+	char address[INET6_ADDRSTRLEN] = "?", scope[16] = "";
+
+	if (endpoint->family == ENDPOINT_IPV6) {
 		inet_ntop(AF_INET6, endpoint->addr, address, sizeof(address));
-		snprintf(text, TCP_TEXT_LEN, "[%s]:%u", address, endpoint->port);
+		if (endpoint->scope != 0)
+			snprintf(scope, sizeof(scope), "%%%u", endpoint->scope);
+		snprintf(text, ADDRESS_TEXT_LEN, "[%s%s]:%u", address, scope, endpoint->port);
 	} else {
-		if (endpoint->family == TCP_IPV4)
+		if (endpoint->family == ENDPOINT_IPV4)
 			inet_ntop(AF_INET, endpoint->addr, address, sizeof(address));
-		snprintf(text, TCP_TEXT_LEN, "%s:%u", address, endpoint->port);
+		snprintf(text, ADDRESS_TEXT_LEN, "%s:%u", address, endpoint->port);
 	}
 	return text;
+}
+
+/* "eth0", or the number of an interface. */
+static bool parse_scope(const char *text, uint32_t *ret_scope)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	if (*text >= '0' && *text <= '9' && *end == '\0' && number <= UINT32_MAX)
+		*ret_scope = (uint32_t)number;
+	else
+		*ret_scope = if_nametoindex(text);
+	return *ret_scope != 0;
+}
+
+bool address_parse(const char *text, struct endpoint *ret_endpoint)
+{
+	char address[INET6_ADDRSTRLEN];
+	const char *scope = strchr(text, '%');
+	size_t len = scope != NULL ? (size_t)(scope - text) : strlen(text);
+
+	*ret_endpoint = (struct endpoint){0};
+	if (len >= sizeof(address))
+		return false;
+	memcpy(address, text, len);
+	address[len] = '\0';
+	if (scope == NULL && inet_pton(AF_INET, address, ret_endpoint->addr) == 1) {
+		ret_endpoint->family = ENDPOINT_IPV4;
+		return true;
+	}
+	if (inet_pton(AF_INET6, address, ret_endpoint->addr) != 1)
+		return false;
+	ret_endpoint->family = ENDPOINT_IPV6;
+	return scope == NULL || parse_scope(scope + 1, &ret_endpoint->scope);
 }
