@@ -26,6 +26,7 @@
 #include <errno.h>
 
 #include "protocol/fs.h"
+#include "protocol/network.h"
 #include "protocol/tcp.h"
 
 /* ---- time: nanoseconds */
@@ -143,6 +144,18 @@ int tcp_connect(const char *target, struct stream **ret_stream, deadline until);
 int tcp_serve(struct listener *listener,
 		void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument),
 		void *argument);
+
+/* ---- what the host knows of the network */
+
+/*
+ * The addresses of a name that may be connected or sent to, in the order in which they are to be tried, port 0: at most `most`
+ * of them (NETWORK_ADDRESSES are never exceeded). The number, or -EACCES, -EHOSTUNREACH (no such name, no address), -EAGAIN (no
+ * name server answers). For *ret_ttl_s seconds (may be NULL) the addresses of a name that was granted are granted, too.
+ * tcp_connect takes names itself.
+ */
+int name_resolve(const char *name, struct endpoint *ret_addresses, int most, uint32_t *ret_ttl_s, deadline until);
+/* The addresses of the host's interfaces that the grants let this guest see, at most `most` of them. How many there are. */
+int network_list(struct network_interface *ret_interfaces, int most, deadline until);
 
 /* ---- files: paths below the guest directories that --mount gave */
 

@@ -169,7 +169,7 @@ static void learn_address(struct reach *reach, enum grant_use use, const struct 
 	*lease = (struct lease){grant, use, *address, longer ? lease->end_s : end_s};
 }
 
-static uint32_t lifetime(const struct resolver_answer *answer)
+uint32_t reach_lifetime_s(const struct resolver_answer *answer)
 {
 	if (answer->known_here)
 		return REACH_LEASE_HERE_S;
@@ -181,7 +181,7 @@ static uint32_t lifetime(const struct resolver_answer *answer)
 void reach_learn(struct reach *reach, const char *host, size_t host_len,
 	const struct resolver_answer *answer)
 {
-	uint64_t end_s = reach->clock_s() + lifetime(answer);
+	uint64_t end_s = reach->clock_s() + reach_lifetime_s(answer);
 
 	for (size_t use = 0; use < OUTGOING; use++) {
 		const struct grant_list *list = &reach->grants->net[outgoing[use]];

@@ -41,5 +41,7 @@ unsigned reach_believe_some(const struct reach *reach, enum grant_name name, str
 
 /* The guest is told these addresses of the name, or connects to one: leases begin, where the name is granted. */
 void reach_learn(struct reach *reach, const char *host, size_t host_len, const struct resolver_answer *answer);
+/* How long a lease of these addresses lasts, in seconds. */
+uint32_t reach_lifetime_s(const struct resolver_answer *answer);
 
 #endif

@@ -145,7 +145,7 @@ int stream_send_open(struct stream *stream, enum protocol_number protocol,
 	struct stream_open open = {protocol, PROTOCOL_VERSION, {bytes, len}};
 	struct frame frame = {.request_id = 1};
 
-	if (len == 0)
+	if (len == 0 && payload_message->field_count != 0)
 		return -EINVAL;
 	return frame_send(stream, NULL, &stream_open_message, &frame, &open, until);
 }

@@ -324,21 +324,9 @@ int tcp_serve(struct listener *listener,
 
 /* ---- connecting */
 
-static uint32_t milliseconds_left(deadline until)
-{
-	uint64_t now = clock_now();
-
-	if (until == FOREVER)
-		return 0;
-	if (until <= now)
-		return 1;
-	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1
-						    : UINT32_MAX;
-}
-
 int tcp_connect(const char *target, struct stream **ret_stream, deadline until)
 {
-	struct tcp_connect connect = {.timeout_ms = milliseconds_left(until)};
+	struct tcp_connect connect = {.timeout_ms = timer_milliseconds_left(until)};
 	struct tcp_connected connected;
 	struct stream *stream;
 	int error = endpoint_parse_target(target, &connect.remote, &connect.host);

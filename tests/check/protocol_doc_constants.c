@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "protocol/fs.h"
+#include "protocol/network.h"
 #include "protocol/tcp.h"
 #include "tests/check/protocol_doc.h"
 
@@ -21,6 +22,7 @@ static const struct constant constants[] = {
 	CONSTANT(PROTOCOL_FS),
 	CONSTANT(PROTOCOL_TCP_LISTEN),
 	CONSTANT(PROTOCOL_TCP_CONNECT),
+	CONSTANT(PROTOCOL_NETWORK),
 	CONSTANT(FRAME_HEADER_LEN),
 	CONSTANT(FRAME_LEN_MAX),
 	CONSTANT(FRAME_REPLY),
@@ -56,6 +58,14 @@ static const struct constant constants[] = {
 	CONSTANT(ENDPOINT_IPV6),
 	CONSTANT(TCP_LISTEN_V6ONLY),
 	CONSTANT(ENDPOINT_HOST_MAX),
+	CONSTANT(NETWORK_ADDRESSES),
+	CONSTANT(NETWORK_INTERFACES_AT_ONCE),
+	CONSTANT(NETWORK_NAME_MAX),
+	CONSTANT(NETWORK_UP),
+	CONSTANT(NETWORK_LOOPBACK),
+	CONSTANT(NETWORK_BROADCAST),
+	CONSTANT(NETWORK_POINT_TO_POINT),
+	CONSTANT(NETWORK_MULTICAST),
 };
 #define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
 

@@ -1,6 +1,7 @@
 /*
  * reach WHAT TARGET: tries one thing and prints the errno it gets, 0 when it works:
- * listen ADDR:PORT, connect HOST:PORT, read PATH, or write PATH.
+ * listen ADDR:PORT, connect HOST:PORT, read PATH, write PATH, resolve NAME (whose addresses follow,
+ * a line for each), or see ADDR:0 (an address of the host).
  */
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,35 @@ static int try_write(const char *target)
 	return error;
 }
 
+static int try_resolve(const char *target)
+{
+	struct endpoint address[NETWORK_ADDRESSES];
+	char text[ENDPOINT_TEXT_LEN];
+	uint32_t ttl_s;
+	int count = name_resolve(target, address, NETWORK_ADDRESSES, &ttl_s, SOON);
+
+	for (int i = 0; i < count; i++)
+		printf("%s for %u s\n", endpoint_format(&address[i], text), ttl_s);
+	return count < 0 ? count : 0;
+}
+
+static int try_see(const char *target)
+{
+	struct network_interface found[256];
+	struct endpoint wanted;
+	int count = network_list(found, 256, SOON);
+	int error = endpoint_parse(target, &wanted);
+
+	if (error || count < 0)
+		return error ? error : count;
+	for (int i = 0; i < count; i++)
+		if (memcmp(&found[i].address, &wanted, sizeof(wanted)) == 0) {
+			printf("%s is %s/%u\n", target, found[i].name, found[i].prefix);
+			return 0;
+		}
+	return -ENOENT;
+}
+
 static const struct attempt {
 	const char *name;
 	int (*run)(const char *target);
@@ -58,6 +88,8 @@ static const struct attempt {
 	{"connect", try_connect},
 	{"read", try_read},
 	{"write", try_write},
+	{"resolve", try_resolve},
+	{"see", try_see},
 };
 
 int main(int argc, char **argv)
@@ -67,6 +99,6 @@ int main(int argc, char **argv)
 			printf("%s %s: %d\n", argv[1], argv[2], -attempts[i].run(argv[2]));
 			return 0;
 		}
-	fprintf(stderr, "usage: reach listen|connect|read|write TARGET\n");
+	fprintf(stderr, "usage: reach listen|connect|read|write|resolve|see TARGET\n");
 	return 2;
 }

@@ -125,6 +125,78 @@ START_TEST(mount_grants)
 }
 END_TEST
 
+/* The world is not this machine. */
+START_TEST(any_is_not_here)
+{
+	struct peer server = {.serve = peer_echo};
+	char address[32], range[32];
+
+	peer_start(&server);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", server.port);
+	snprintf(range, sizeof(range), "127.0.0.0/8:%u-65535", server.port);
+	expect_denied(WORDS("--connect", "any"), "connect", address, "--connect");
+	expect_denied(WORDS("--connect", "0.0.0.0/0:*"), "connect", address, "--connect");
+	expect_granted(WORDS("--connect", range), "connect", address);
+	peer_stop(&server);
+}
+END_TEST
+
+START_TEST(grants_from_a_file)
+{
+	char *file = scratch_path("grants"), port[32], line[64];
+	unsigned number = free_port();
+
+	snprintf(port, sizeof(port), "127.0.0.1:%u", number);
+	snprintf(line, sizeof(line), "# one port\nlisten %s # this one\n", port);
+	file_write(file, line, strlen(line));
+	expect_granted(WORDS("--grants", file), "listen", port);
+	expect_denied(WORDS("--grants", file), "listen", ANY_PORT, "--listen");
+}
+END_TEST
+
+/* The guest means its own port, and gets the host's. */
+START_TEST(published_ports)
+{
+	char value[48];
+
+	snprintf(value, sizeof(value), "127.0.0.1:%u:80", free_port());
+	expect_granted(WORDS("--publish", value), "listen", "0.0.0.0:80");
+	expect_granted(WORDS("-p", value), "listen", "[::]:80");
+	expect_denied_with(
+		WORDS("--publish", value), "listen", "0.0.0.0:81", "--listen", "0.0.0.0:81");
+}
+END_TEST
+
+START_TEST(names_and_interfaces)
+{
+	struct command monitor;
+
+	expect_denied_with(NO_WORDS, "resolve", "localhost", "--connect", "'localhost:*'");
+	expect_denied_with(WORDS("--connect", "127.0.0.1:80"), "resolve", "localhost", "--connect",
+		"'localhost:*'");
+	expect_equal(
+		reach(&monitor, WORDS("--connect", "localhost:80"), "resolve", "localhost"), 0);
+	char *out = file_text(monitor.out, NULL);
+	expect(strstr(out, "127.0.0.1:0 for 60 s\n") != NULL);
+	free(out);
+	expect_equal(
+		reach(&monitor,
+			WORDS("--add-host", "ours.test:198.51.100.7", "--connect", "*.test:80"),
+			"resolve", "ours.test"),
+		0);
+	out = file_text(monitor.out, NULL);
+	expect(strstr(out, "198.51.100.7:0 for ") != NULL);
+	free(out);
+	expect_equal(reach(&monitor, NO_WORDS, "see", "127.0.0.1:0"), ENOENT);
+	expect_equal(reach(&monitor, WORDS("--listen", "127.0.0.1:80"), "see", "127.0.0.1:0"), 0);
+	out = file_text(monitor.out, NULL);
+	expect(strstr(out, "127.0.0.1:0 is lo/8\n") != NULL);
+	free(out);
+	expect_equal(reach(&monitor, WORDS("--publish", "0.0.0.0:0:80"), "see", "127.0.0.1:0"), 0);
+	expect_equal(reach(&monitor, WORDS("--connect", "any"), "see", "127.0.0.1:0"), ENOENT);
+}
+END_TEST
+
 /* A guest that has no grant leaves no trace on the network either. */
 START_TEST(nothing_listens)
 {
@@ -144,6 +216,10 @@ static const struct integration_test tests[] = {
 	{&listen_grants, 60},
 	{&connect_grants, 60},
 	{&mount_grants, 60},
+	{&any_is_not_here, 60},
+	{&grants_from_a_file, 60},
+	{&published_ports, 60},
+	{&names_and_interfaces, 60},
 	{&nothing_listens, 30},
 };
 

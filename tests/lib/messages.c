@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "protocol/fs.h"
+#include "protocol/network.h"
 #include "protocol/open.h"
 #include "protocol/tcp.h"
 
@@ -88,6 +89,11 @@ const struct message_row message_rows[] = {
 	PAYLOAD("Listening", &tcp_listening_message),
 	FRAME("Accept", &tcp_accept_message),
 	FRAME("IncomingConnection", &tcp_incoming_message),
+	FRAME("Resolve", &network_resolve_message),
+	FRAME("Resolved", &network_resolved_message),
+	FRAME("Interfaces", &network_interfaces_message),
+	FRAME("InterfacesReply", &network_interfaces_reply_message),
+	STRUCTURE("Interface", &network_interface_message),
 	PAYLOAD("Connect", &tcp_connect_message),
 	PAYLOAD("Connected", &tcp_connected_message),
 };

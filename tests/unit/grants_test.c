@@ -358,12 +358,12 @@ START_TEST(any_is_not_everything)
 	}
 	grants_free(&grants);
 	ck_assert_int_eq(CONNECT("any:443"), 0);
-	ck_assert(may_connect("192.0.2.1", 443));
+	ck_assert(may_connect("198.51.100.1", 443));
 	ck_assert(may_connect("2001:db8::1", 443));
-	ck_assert(!may_connect("192.0.2.1", 80));
+	ck_assert(!may_connect("198.51.100.1", 80));
 	ck_assert_int_eq(name_of("example.org", 443), GRANT_NAME_FREE);
 	ck_assert_int_eq(name_of("example.org", 80), GRANT_NAME_REFUSED);
-	ck_assert(!may_listen("192.0.2.1", 443));
+	ck_assert(!may_listen("198.51.100.1", 443));
 }
 END_TEST
 
@@ -391,7 +391,7 @@ START_TEST(own_addresses_have_to_be_named)
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	char text[INET_ADDRSTRLEN], value[64];
 
-	inet_pton(AF_INET, "192.0.2.1", &of.sin_addr);
+	inet_pton(AF_INET, "198.51.100.1", &of.sin_addr);
 	ck_assert_int_eq(CONNECT("any:443"), 0);
 	if (connect(fd, (struct sockaddr *)&of, sizeof(of)) == 0) {
 		getsockname(fd, (struct sockaddr *)&own, &len);
@@ -430,7 +430,8 @@ START_TEST(udp_is_both_ends_or_one)
 	ck_assert(may(GRANT_UDP_LISTEN, "127.0.0.1", 53) && may(GRANT_UDP_SEND, "127.0.0.1", 53));
 	ck_assert(may(GRANT_UDP_LISTEN, "127.0.0.2", 53) && !may(GRANT_UDP_SEND, "127.0.0.2", 53));
 	ck_assert(!may(GRANT_UDP_LISTEN, "127.0.0.3", 53) && may(GRANT_UDP_SEND, "127.0.0.3", 53));
-	ck_assert(!may(GRANT_UDP_LISTEN, "0.0.0.0", 123) && may(GRANT_UDP_SEND, "192.0.2.1", 123));
+	ck_assert(
+		!may(GRANT_UDP_LISTEN, "0.0.0.0", 123) && may(GRANT_UDP_SEND, "198.51.100.1", 123));
 	ck_assert_int_eq(
 		grants_name(&grants, GRANT_UDP_SEND, 53, "example.org", 11), GRANT_NAME_GIVEN);
 	ck_assert(!may_listen("127.0.0.1", 53) && !may_connect("127.0.0.1", 53));
@@ -518,7 +519,7 @@ START_TEST(grants_are_read_from_a_file)
 		0);
 	ck_assert(may_listen("127.0.0.1", 8080));
 	ck_assert(may_connect_name("example.org", 443));
-	ck_assert(may(GRANT_UDP_SEND, "192.0.2.1", 53));
+	ck_assert(may(GRANT_UDP_SEND, "198.51.100.1", 53));
 	ck_assert_ptr_nonnull(grants_published(&grants, false, 80));
 	ck_assert_ptr_nonnull(grants_mount(&grants, "/a#b", 4));
 	ck_assert_int_eq(read_grants(""), 0);

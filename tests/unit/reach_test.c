@@ -69,19 +69,19 @@ static void learn(const char *host, const struct resolver_answer *of)
 
 START_TEST(an_address_is_lent_by_its_name)
 {
-	struct resolver_answer of = answer("192.0.2.1", "2001:db8::1", 300);
+	struct resolver_answer of = answer("198.51.100.1", "2001:db8::1", 300);
 
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 	learn("Example.ORG", &of);
-	expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
-	expect(may(GRANT_TCP_CONNECT, "::ffff:192.0.2.1", 443));
+	expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
+	expect(may(GRANT_TCP_CONNECT, "::ffff:198.51.100.1", 443));
 	expect(may(GRANT_TCP_CONNECT, "2001:db8::1", 443));
-	expect(may(GRANT_UDP_SEND, "192.0.2.1", 53));
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 80));
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 53));
-	expect(!may(GRANT_UDP_SEND, "192.0.2.1", 443));
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.2", 443));
-	expect(!may(GRANT_TCP_LISTEN, "192.0.2.1", 443));
+	expect(may(GRANT_UDP_SEND, "198.51.100.1", 53));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 80));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 53));
+	expect(!may(GRANT_UDP_SEND, "198.51.100.1", 443));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.2", 443));
+	expect(!may(GRANT_TCP_LISTEN, "198.51.100.1", 443));
 }
 END_TEST
 
@@ -90,15 +90,15 @@ START_TEST(a_lease_ends_with_the_answer)
 	static const struct {
 		uint32_t ttl_s, lasts_s;
 	} lives[] = {{300, 300}, {0, REACH_LEASE_MIN_S}, {UINT32_MAX, REACH_LEASE_MAX_S}};
-	struct resolver_answer of = answer("192.0.2.1", NULL, 0);
+	struct resolver_answer of = answer("198.51.100.1", NULL, 0);
 
 	for (unsigned i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
 		of.ttl_s = lives[i].ttl_s;
 		learn("example.org", &of);
 		now_s += lives[i].lasts_s - 1;
-		expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+		expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 		now_s++;
-		expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+		expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 	}
 	/* Another answer of a shorter life takes nothing back. */
 	of.ttl_s = 100;
@@ -106,27 +106,27 @@ START_TEST(a_lease_ends_with_the_answer)
 	of.ttl_s = 10;
 	learn("example.org", &of);
 	now_s += 99;
-	expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+	expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 	of.ttl_s = 50;
 	learn("example.org", &of);
 	now_s += 49;
-	expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+	expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 	now_s++;
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 }
 END_TEST
 
 START_TEST(other_names_lend_nothing)
 {
-	struct resolver_answer of = answer("192.0.2.1", NULL, 300);
+	struct resolver_answer of = answer("198.51.100.1", NULL, 300);
 
 	learn("example.com", &of);
 	learn("example.net", &of);
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 80));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 80));
 	learn("www.example.net", &of);
-	expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 85));
-	expect(!may(GRANT_TCP_CONNECT, "192.0.2.1", 443));
+	expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 85));
+	expect(!may(GRANT_TCP_CONNECT, "198.51.100.1", 443));
 }
 END_TEST
 
@@ -147,37 +147,38 @@ END_TEST
 
 START_TEST(answers_are_sifted)
 {
-	struct resolver_answer of = answer("127.0.0.1", "192.0.2.1", 300);
+	struct resolver_answer of = answer("127.0.0.1", "198.51.100.1", 300);
 	uint64_t before = stats.grants_refused;
 
 	expect_equal(reach_believe(reach, GRANT_TCP_CONNECT, 443, GRANT_NAME_GIVEN, &of), 1);
-	expect_equal(of.address[0].addr[0], 192);
+	expect_equal(of.address[0].addr[0], 198);
 	expect_equal(stats.grants_refused, before + 1);
-	of = answer("127.0.0.1", "192.0.2.1", 300);
+	of = answer("127.0.0.1", "198.51.100.1", 300);
 	of.known_here = true;
 	expect_equal(reach_believe(reach, GRANT_TCP_CONNECT, 443, GRANT_NAME_GIVEN, &of), 2);
 	/* A name that anyone may ask for says nothing for its addresses, whoever knows them. */
 	expect_equal(reach_believe(reach, GRANT_TCP_CONNECT, 8000, GRANT_NAME_FREE, &of), 1);
-	expect_equal(of.address[0].addr[0], 192);
+	expect_equal(of.address[0].addr[0], 198);
 	expect_equal(reach_believe(reach, GRANT_TCP_CONNECT, 443, GRANT_NAME_FREE, &of), 0);
 }
 END_TEST
 
 START_TEST(who_only_asks_is_told_what_could_be_reached)
 {
-	struct resolver_answer of = answer("127.0.0.1", "192.0.2.1", 300);
+	struct resolver_answer of = answer("127.0.0.1", "198.51.100.1", 300);
 
 	expect_equal(reach_name(reach, "example.org", 11), GRANT_NAME_GIVEN);
 	expect_equal(reach_name(reach, "a.example.net", 13), GRANT_NAME_GIVEN);
 	expect_equal(reach_name(reach, "other.test", 10), GRANT_NAME_FREE);
 	expect_equal(reach_believe_some(reach, GRANT_NAME_FREE, &of), 1);
-	expect_equal(of.address[0].addr[0], 192);
+	expect_equal(of.address[0].addr[0], 198);
 	grants_free(&grants);
 	expect_equal(
-		grants_add_connect(&grants, "192.0.2.0/24:80", error_text, sizeof(error_text)), 0);
+		grants_add_connect(&grants, "198.51.100.0/24:80", error_text, sizeof(error_text)),
+		0);
 	expect_equal(reach_name(reach, "example.org", 11), GRANT_NAME_REFUSED);
 	expect_equal(reach_believe_some(reach, GRANT_NAME_FREE, &of), 1);
-	of = answer("198.51.100.1", NULL, 300);
+	of = answer("203.0.113.1", NULL, 300);
 	expect_equal(reach_believe_some(reach, GRANT_NAME_FREE, &of), 0);
 }
 END_TEST
@@ -185,8 +186,8 @@ END_TEST
 /* The oldest make room; those that are still told of stay. */
 START_TEST(leases_are_limited)
 {
-	struct resolver_answer kept = answer("192.0.2.1", NULL, 3000),
-			       of = answer("198.51.100.1", NULL, 300);
+	struct resolver_answer kept = answer("198.51.100.1", NULL, 3000),
+			       of = answer("203.0.113.1", NULL, 300);
 
 	learn("www.example.net", &kept);
 	for (unsigned i = 0; i < REACH_LEASES + 20; i++) {
@@ -195,9 +196,9 @@ START_TEST(leases_are_limited)
 		of.ttl_s = 300 + i;
 		learn("www.example.net", &of);
 	}
-	expect(may(GRANT_TCP_CONNECT, "192.0.2.1", 80));
-	expect(!may(GRANT_TCP_CONNECT, "198.51.0.0", 80));
-	expect(may(GRANT_TCP_CONNECT, "198.51.0.249", 80));
+	expect(may(GRANT_TCP_CONNECT, "198.51.100.1", 80));
+	expect(!may(GRANT_TCP_CONNECT, "203.0.0.0", 80));
+	expect(may(GRANT_TCP_CONNECT, "203.0.0.249", 80));
 }
 END_TEST
 
