@@ -132,6 +132,14 @@ char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_L
 
 /* Listens where the monitor's grants allow it: -EACCES, -EADDRINUSE and so on otherwise. */
 int tcp_listen(const struct endpoint *local, struct listener **ret_listener, deadline until);
+/* The same with options; what is 0 is the default. */
+struct listen_options {
+	uint32_t backlog;       /* connections that the host keeps while none is accepted */
+	uint32_t flags;         /* enum tcp_listen_flag */
+	struct tcp_options tcp; /* of each connection */
+};
+int tcp_listen_with(const struct endpoint *local, const struct listen_options *options,
+		struct listener **ret_listener, deadline until);
 const struct endpoint *listener_local(const struct listener *listener);
 /* Takes the next connection. The endpoints may be NULL. */
 int tcp_accept(struct listener *listener, struct stream **ret_stream, struct endpoint *ret_peer,
@@ -139,6 +147,19 @@ int tcp_accept(struct listener *listener, struct stream **ret_stream, struct end
 void listener_close(struct listener *listener);
 /* Connects to "address:port" or "name:port". */
 int tcp_connect(const char *target, struct stream **ret_stream, deadline until);
+/* The same with options; what is 0 is the default. */
+struct connect_options {
+	struct endpoint local;  /* this end; family 0: the host's choice. A port needs the grant to listen on it */
+	struct tcp_options tcp;
+};
+int tcp_connect_with(const char *target, const struct connect_options *options, struct stream **ret_stream,
+		deadline until);
+/* To an address, as of name_resolve or a peer; options may be NULL. */
+int tcp_connect_to(const struct endpoint *remote, const struct connect_options *options,
+		struct stream **ret_stream, deadline until);
+/* Of a TCP connection: this end, and the peer's. Family 0 for other streams. */
+const struct endpoint *stream_local(const struct stream *stream);
+const struct endpoint *stream_peer(const struct stream *stream);
 /* An accept loop: each connection gets a fiber of its own, which runs serve(stream, peer, argument)
  * and then closes the stream. Returns only with an errno of the listener. */
 int tcp_serve(struct listener *listener,

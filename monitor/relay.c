@@ -54,6 +54,19 @@ enum receiving {
 	RECEIVING_TO_DISCARD,
 };
 
+/* Ends a connection on which nothing moves. */
+#define IDLE_TICKS 4u /* of one limit */
+
+struct idle {
+	struct relay *relay;
+	struct io_timer timer;
+	uint64_t tick_ns;
+	uint64_t moved_then; /* at the last tick */
+	unsigned quiet;      /* ticks since something moved */
+	bool ticking;        /* in flight */
+	bool cancelled;
+};
+
 struct relay {
 	struct stream *stream;
 	struct io *io;
@@ -76,6 +89,8 @@ struct relay {
 	size_t sent_ahead;  /* bytes that the guest has still to commit */
 	uint64_t sent;      /* bytes */
 	uint64_t sent_then; /* when the timer was started */
+	uint64_t received;  /* bytes */
+	struct idle *idle;  /* NULL: it may be idle for ever */
 };
 
 static void relay_pump(struct relay *relay);
@@ -275,6 +290,7 @@ static void recv_complete(struct io_op *op, int result)
 	if (relay->recv_done) {
 		/* Only memory of the ring was waited for. */
 	} else if (result > 0 && receiving == RECEIVING_TO_RING) {
+		relay->received += (unsigned)result;
 		stats.bytes_to_guest += (unsigned)result;
 		ring_commit_rewind(&relay->stream->pipe.out, (size_t)result);
 	} else if (result == 0) {
@@ -328,6 +344,56 @@ static void relay_time(struct relay *relay)
 	io_timeout(relay->io, &relay->timer, relay->send_done ? RELAY_LINGER_NS : RELAY_STALL_NS);
 }
 
+/* ---- a limit to silence */
+
+static void idle_tick(struct idle *idle)
+{
+	idle->ticking = true;
+	io_timeout(idle->relay->io, &idle->timer, idle->tick_ns);
+}
+
+static void idle_complete(struct io_op *op, int result)
+{
+	struct idle *idle = io_container(op, struct idle, timer.op);
+	struct relay *relay = idle->relay;
+	uint64_t moved = relay->sent + relay->received;
+	idle->ticking = false;
+	idle->quiet = moved == idle->moved_then ? idle->quiet + 1 : 0;
+	idle->moved_then = moved;
+	bool over = relay->send_done && relay->recv_done;
+	if (!over && result == -ETIME && idle->quiet >= IDLE_TICKS)
+		relay_reset(relay, ETIMEDOUT);
+	else if (!over && result == -ETIME)
+		idle_tick(idle);
+	relay_pump(relay);
+}
+
+/* True: the timer is still in flight. */
+static bool idle_ends(struct relay *relay)
+{
+	struct idle *idle = relay->idle;
+	if (idle == NULL || !idle->ticking)
+		return false;
+	if (relay->send_done && relay->recv_done && !idle->cancelled) {
+		idle->cancelled = true;
+		io_cancel(relay->io, &idle->timer.op);
+	}
+	return true;
+}
+
+static int idle_create(struct relay *relay, uint64_t ns)
+{
+	struct idle *idle = calloc(1, sizeof(*idle));
+	if (idle == NULL)
+		return -ENOMEM;
+	idle->relay = relay;
+	idle->timer.op.done = idle_complete;
+	idle->tick_ns = ns / IDLE_TICKS + 1;
+	relay->idle = idle;
+	idle_tick(idle);
+	return 0;
+}
+
 /* ---- both directions */
 
 /* What the guest did to the pipe that concerns operations in flight, too. */
@@ -371,11 +437,13 @@ static void relay_settle(struct relay *relay)
 	relay_cancel(relay);
 	relay_time(relay);
 	stream_flush(stream);
-	if (!relay->send_done || !relay->recv_done || relay->sending || relay->timing ||
+	bool ticks = idle_ends(relay);
+	if (!relay->send_done || !relay->recv_done || relay->sending || relay->timing || ticks ||
 		relay->receiving != RECEIVING_NOTHING)
 		return;
 	io_close_socket(relay->io, relay->fd);
 	stream->relay = NULL;
+	free(relay->idle);
 	free(relay);
 	stream_release(stream);
 }
@@ -402,7 +470,7 @@ static const struct protocol_ops relay_protocol = {
 	.send_ahead = relay_send_ahead,
 };
 
-int relay_create(struct stream *stream, int fd)
+int relay_create(struct stream *stream, int fd, uint64_t idle_ns)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
 	if (relay == NULL)
@@ -415,6 +483,10 @@ int relay_create(struct stream *stream, int fd)
 		.recv_op = {recv_complete},
 		.timer = {.op = {timer_complete}},
 	};
+	if (idle_ns != 0 && idle_create(relay, idle_ns) < 0) {
+		free(relay);
+		return -ENOMEM;
+	}
 	stream->relay = relay;
 	stream->protocol = &relay_protocol;
 	return 0;

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@
 #include "monitor/relay.h"
 #include "monitor/resolver.h"
 #include "monitor/stats.h"
+#include "monitor/tcp_options.h"
 #include "monitor/stream.h"
 #include "protocol/tcp.h"
 
@@ -59,6 +59,8 @@ struct connector {
 	int error;      /* what a guest is told when all has failed */
 
 	uint16_t port;
+	struct endpoint local; /* family 0: the host's choice */
+	struct tcp_options options;
 	enum grant_name name; /* how the name is granted that is looked up */
 	struct resolver_query lookup;
 	bool looking_up[RESOLVER_FAMILIES]; /* in flight */
@@ -152,11 +154,10 @@ static void connector_done(struct connector *connector, struct attempt *attempt)
 	struct stream *stream = connector->stream;
 	struct tcp_connected connected = {.remote = attempt->remote};
 	int fd = attempt->fd;
-	if (relay_create(stream, fd) < 0) {
+	if (relay_create(stream, fd, tcp_options_idle_ns(&connector->options)) < 0) {
 		connector_fail(connector, ENOMEM);
 		return;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	stats.connections_made++;
 	attempt->fd = -1;
 	connector->stream = NULL;
@@ -186,6 +187,41 @@ static void attempt_complete(struct io_op *op, int result)
 	}
 }
 
+/* This end, as the guest wants it. With port 0 the port is chosen by connect(2), which may choose
+ * one that is in use for another peer. */
+static int bind_local(const struct connector *connector, int fd, sa_family_t family)
+{
+	struct sockaddr_storage address;
+	socklen_t len;
+	const int on = 1;
+	if (connector->local.family == ENDPOINT_NAME)
+		return 0;
+	int result = address_to_sockaddr(&connector->local, &address, &len);
+	if (result < 0)
+		return result;
+	if (address.ss_family != family)
+		return -EADDRNOTAVAIL;
+	if (connector->local.port == 0)
+		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	else
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	return bind(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
+}
+
+/* A descriptor, or a negative errno. */
+static int attempt_socket(const struct connector *connector, sa_family_t family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	int result = tcp_options_set(fd, &connector->options);
+	if (result == 0)
+		result = bind_local(connector, fd, family);
+	if (result < 0)
+		close(fd);
+	return result < 0 ? result : fd;
+}
+
 /* False: it has failed already. */
 static bool attempt_start(struct connector *connector, const struct endpoint *remote)
 {
@@ -199,11 +235,12 @@ static bool attempt_start(struct connector *connector, const struct endpoint *re
 		note_error(connector, RANK_NOT_REACHED, -result);
 		return false;
 	}
-	attempt->fd = socket(attempt->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (attempt->fd < 0) {
-		note_error(connector, RANK_NOT_REACHED, errno);
+	result = attempt_socket(connector, attempt->address.ss_family);
+	if (result < 0) {
+		note_error(connector, RANK_NOT_REACHED, -result);
 		return false;
 	}
+	attempt->fd = result;
 	attempt->connecting = true;
 	io_connect(connector->io, &attempt->op, attempt->fd, (struct sockaddr *)&attempt->address,
 		len);
@@ -325,6 +362,8 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 	connector->limit.op.done = limit_complete;
 	connector->pause.op.done = pause_complete;
 	connector->port = wanted->remote.port;
+	connector->local = wanted->local;
+	connector->options = wanted->options;
 	stream->relay = connector;
 	if (wanted->timeout_ms != 0) {
 		connector->limited = true;
@@ -388,6 +427,18 @@ static enum grant_name connect_granted(struct stream *stream, const struct tcp_c
 		       : GRANT_NAME_REFUSED;
 }
 
+/* A port of this machine is taken from others: only one that the guest may have anyway. */
+static bool local_granted(struct stream *stream, const struct endpoint *local)
+{
+	char text[ADDRESS_TEXT_LEN];
+	if (local->family == ENDPOINT_NAME || local->port == 0 ||
+		grants_cover(&loop_config(stream->loop)->config->grants, GRANT_TCP_LISTEN, local))
+		return true;
+	address_text(local, text);
+	grants_refused(text, "--listen", text);
+	return false;
+}
+
 static void connect_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_connect wanted;
@@ -399,6 +450,10 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 	}
 	read_address(&wanted);
 	enum grant_name name = connect_granted(stream, &wanted);
+	if (name != GRANT_NAME_REFUSED && !local_granted(stream, &wanted.local)) {
+		stream_refuse(stream, EACCES);
+		return;
+	}
 	if (name == GRANT_NAME_REFUSED) {
 		connect_refused(&wanted);
 		stream_refuse(stream, EACCES);

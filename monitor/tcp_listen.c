@@ -3,7 +3,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@
 #include "monitor/monitor.h"
 #include "monitor/relay.h"
 #include "monitor/stream.h"
+#include "monitor/tcp_options.h"
 #include "protocol/tcp.h"
 
 #define LISTEN_BACKLOG 4096u
@@ -22,9 +23,7 @@
 
 static int join(void *context, struct stream *stream, int fd)
 {
-	(void)context;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-	return relay_create(stream, fd);
+	return relay_create(stream, fd, tcp_options_idle_ns(context));
 }
 
 static void announce(struct stream *listener, const struct frame *frame, uint64_t stream_id, int fd,
@@ -38,7 +37,7 @@ static void announce(struct stream *listener, const struct frame *frame, uint64_
 	stream_send(listener, &tcp_incoming_message, frame, &incoming);
 }
 
-static const struct listener_ops tcp_listener = {.join = join, .announce = announce};
+static const struct listener_ops tcp_listener = {.join = join, .announce = announce, .ended = free};
 
 /* ---- opening */
 
@@ -56,7 +55,13 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 	unsigned backlog = wanted->backlog == 0 || wanted->backlog > LISTEN_BACKLOG
 				   ? LISTEN_BACKLOG
 				   : wanted->backlog;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) < 0 ||
+	int reuse = (wanted->flags & TCP_LISTEN_EXCLUSIVE) == 0;
+	result = tcp_options_set(fd, &wanted->options);
+	if (result < 0) {
+		close(fd);
+		return result;
+	}
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse)) < 0 ||
 		(address.ss_family == AF_INET6 &&
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) < 0) ||
 		bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, (int)backlog) < 0) {
@@ -78,6 +83,18 @@ static void listen_narrow(struct tcp_listen *wanted, const struct grants *grants
 		memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
 		!grants_cover(grants, GRANT_TCP_LISTEN, &ipv4))
 		wanted->flags |= TCP_LISTEN_V6ONLY;
+}
+
+static int create(struct stream *stream, int fd, const struct tcp_options *options)
+{
+	struct tcp_options *kept = malloc(sizeof(*kept));
+	if (kept == NULL)
+		return -ENOMEM;
+	*kept = *options;
+	int result = listener_create(stream, fd, &tcp_listener, kept);
+	if (result < 0)
+		free(kept);
+	return result;
 }
 
 static void listen_open(struct stream *stream, struct wire_bytes payload)
@@ -104,7 +121,7 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		listen_narrow(&wanted, grants);
 	int result = known ? listen_socket(&wanted, &fd) : -EINVAL;
 	if (result == 0) {
-		result = listener_create(stream, fd, &tcp_listener, NULL);
+		result = create(stream, fd, &wanted.options);
 		if (result < 0)
 			close(fd);
 	}

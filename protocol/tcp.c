@@ -6,10 +6,27 @@ _Static_assert(offsetof(struct endpoint, port) == 2, "PROTOCOL.md section 6");
 _Static_assert(offsetof(struct endpoint, scope) == 4, "PROTOCOL.md section 6");
 _Static_assert(offsetof(struct endpoint, addr) == 8, "PROTOCOL.md section 6");
 
+_Static_assert(sizeof(struct tcp_options) == 32, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct tcp_options, receive_buffer) == 16, "PROTOCOL.md section 6");
+_Static_assert(offsetof(struct tcp_options, idle_ms) == 28, "PROTOCOL.md section 6");
+
+/* The struct field by field; elsewhere it is one WIRE_FIXED field. */
+static const struct wire_field options_fields[] = {
+	WIRE_FIELD_U32(struct tcp_options, flags),
+	WIRE_FIELD_U32(struct tcp_options, keepalive_s),
+	WIRE_FIELD_U32(struct tcp_options, keepalive_interval_s),
+	WIRE_FIELD_U32(struct tcp_options, keepalive_count),
+	WIRE_FIELD_U32(struct tcp_options, receive_buffer),
+	WIRE_FIELD_U32(struct tcp_options, send_buffer),
+	WIRE_FIELD_U32(struct tcp_options, unacknowledged_ms),
+	WIRE_FIELD_U32(struct tcp_options, idle_ms),
+};
+
 static const struct wire_field listen_fields[] = {
 	WIRE_FIELD_FIXED(struct tcp_listen, local),
 	WIRE_FIELD_U32(struct tcp_listen, backlog),
 	WIRE_FIELD_U32(struct tcp_listen, flags),
+	WIRE_FIELD_FIXED(struct tcp_listen, options),
 };
 
 static const struct wire_field listening_fields[] = {
@@ -18,7 +35,10 @@ static const struct wire_field listening_fields[] = {
 
 static const struct wire_field connect_fields[] = {
 	WIRE_FIELD_FIXED(struct tcp_connect, remote),
+	WIRE_FIELD_FIXED(struct tcp_connect, local),
 	WIRE_FIELD_U32(struct tcp_connect, timeout_ms),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_FIXED(struct tcp_connect, options),
 	WIRE_FIELD_STRING(struct tcp_connect, host, ENDPOINT_HOST_MAX),
 };
 
@@ -50,3 +70,5 @@ const struct wire_message tcp_accept_message =
 	WIRE_MESSAGE("Accept", TCP_ACCEPT, accept_fields, struct tcp_accept);
 const struct wire_message tcp_incoming_message =
 	WIRE_MESSAGE("IncomingConnection", TCP_INCOMING, incoming_fields, struct tcp_incoming);
+const struct wire_message tcp_options_message =
+	WIRE_MESSAGE("TcpOptions", 0, options_fields, struct tcp_options);

@@ -22,6 +22,7 @@ struct stream {
 	bool filling;        /* the monitor reads a file into the room of 'out': nobody reserves */
 	struct stream *next; /* in the list of dirty, spare or freed streams */
 	struct wait_list waiters;
+	struct endpoint local, peer; /* of a TCP connection */
 	/* Called by the scheduler when the monitor marked the slot, before the waiters are woken;
 	 * must not wait. NULL for a stream that its fibers read themselves. */
 	void (*hook)(struct stream *stream, void *context);

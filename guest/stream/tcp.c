@@ -129,9 +129,13 @@ static void end_filling(const struct listener *listener)
 }
 
 /* The first accept goes right behind Open: its stream came with the listener's, or nearly so. */
-static int open_listener(struct listener *listener, const struct endpoint *local, deadline until)
+static int open_listener(struct listener *listener, const struct endpoint *local,
+	const struct listen_options *options, deadline until)
 {
-	struct tcp_listen listen = {.local = *local};
+	struct tcp_listen listen = {.local = *local,
+		.backlog = options->backlog,
+		.flags = options->flags,
+		.options = options->tcp};
 	struct tcp_listening listening;
 	struct stream *spare = control_spare_stream();
 	int error = stream_send_open(
@@ -156,6 +160,12 @@ static int open_listener(struct listener *listener, const struct endpoint *local
 
 int tcp_listen(const struct endpoint *local, struct listener **ret_listener, deadline until)
 {
+	return tcp_listen_with(local, &(struct listen_options){0}, ret_listener, until);
+}
+
+int tcp_listen_with(const struct endpoint *local, const struct listen_options *options,
+	struct listener **ret_listener, deadline until)
+{
 	struct listener *listener = calloc(1, sizeof(*listener));
 	int error;
 
@@ -167,7 +177,7 @@ int tcp_listen(const struct endpoint *local, struct listener **ret_listener, dea
 		free(listener);
 		return error;
 	}
-	error = open_listener(listener, local, until);
+	error = open_listener(listener, local, options, until);
 	if (error) {
 		listener_close(listener);
 		return error;
@@ -203,6 +213,8 @@ static int take_incoming(struct listener *listener, const struct frame *frame,
 			frame->length - FRAME_HEADER_LEN) ||
 		ret_incoming->stream_id != stream->id)
 		guest_panic("the monitor sent a broken IncomingConnection");
+	stream->local = ret_incoming->local;
+	stream->peer = ret_incoming->remote;
 	*ret_stream = stream;
 	return 0;
 }
@@ -324,24 +336,67 @@ int tcp_serve(struct listener *listener,
 
 /* ---- connecting */
 
-int tcp_connect(const char *target, struct stream **ret_stream, deadline until)
+static int open_connection(
+	const struct tcp_connect *connect, struct stream **ret_stream, deadline until)
 {
-	struct tcp_connect connect = {.timeout_ms = timer_milliseconds_left(until)};
 	struct tcp_connected connected;
 	struct stream *stream;
-	int error = endpoint_parse_target(target, &connect.remote, &connect.host);
+	int error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &stream, until);
 
 	if (error)
 		return error;
-	error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &stream, until);
-	if (error)
-		return error;
-	error = stream_open_protocol(stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, &connect,
+	error = stream_open_protocol(stream, PROTOCOL_TCP_CONNECT, &tcp_connect_message, connect,
 		&tcp_connected_message, &connected, until);
 	if (error) {
 		stream_close(stream);
 		return error;
 	}
+	stream->local = connected.local;
+	stream->peer = connected.remote;
 	*ret_stream = stream;
 	return 0;
+}
+
+static struct tcp_connect connect_message(const struct connect_options *options, deadline until)
+{
+	struct tcp_connect connect = {.timeout_ms = timer_milliseconds_left(until)};
+
+	if (options) {
+		connect.local = options->local;
+		connect.options = options->tcp;
+	}
+	return connect;
+}
+
+int tcp_connect_with(const char *target, const struct connect_options *options,
+	struct stream **ret_stream, deadline until)
+{
+	struct tcp_connect connect = connect_message(options, until);
+	int error = endpoint_parse_target(target, &connect.remote, &connect.host);
+
+	return error ? error : open_connection(&connect, ret_stream, until);
+}
+
+int tcp_connect(const char *target, struct stream **ret_stream, deadline until)
+{
+	return tcp_connect_with(target, NULL, ret_stream, until);
+}
+
+int tcp_connect_to(const struct endpoint *remote, const struct connect_options *options,
+	struct stream **ret_stream, deadline until)
+{
+	struct tcp_connect connect = connect_message(options, until);
+
+	connect.remote = *remote;
+	return open_connection(&connect, ret_stream, until);
+}
+
+const struct endpoint *stream_local(const struct stream *stream)
+{
+	return &stream->local;
+}
+
+const struct endpoint *stream_peer(const struct stream *stream)
+{
+	return &stream->peer;
 }

@@ -177,7 +177,9 @@ static void compare_fields(struct dump *dump, const struct wire_message *message
 static void compare_structure(struct dump *dump, const struct wire_field *field,
 	const unsigned char *value, const char *prefix)
 {
-	const char *name = field->size == sizeof(struct endpoint) ? "Endpoint" : "Attributes";
+	const char *name = field->size == sizeof(struct endpoint)      ? "Endpoint"
+			   : field->size == sizeof(struct tcp_options) ? "TcpOptions"
+								       : "Attributes";
 	char inner[128];
 
 	if (field->size == 16) {

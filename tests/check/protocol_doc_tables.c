@@ -38,6 +38,7 @@ static void check_meaning(
 		{WIRE_STRING, ENDPOINT_HOST_MAX, "at most ENDPOINT_HOST_MAX bytes"},
 		{WIRE_FIXED, sizeof(struct endpoint), "structure Endpoint"},
 		{WIRE_FIXED, sizeof(struct fs_attributes), "structure Attributes"},
+		{WIRE_FIXED, sizeof(struct tcp_options), "structure TcpOptions"},
 	};
 	bool known = field->kind != WIRE_STRING;
 

@@ -85,6 +85,7 @@ const struct message_row message_rows[] = {
 	FRAME("ReadInto", FS(requests, FS_READ_INTO)),
 	FRAME("ReadIntoReply", FS(replies, FS_READ_INTO)),
 	STRUCTURE("Endpoint", &endpoint),
+	STRUCTURE("TcpOptions", &tcp_options_message),
 	PAYLOAD("Listen", &tcp_listen_message),
 	PAYLOAD("Listening", &tcp_listening_message),
 	FRAME("Accept", &tcp_accept_message),

@@ -5,6 +5,7 @@
 
 #include "protocol/error.h"
 #include "protocol/fs.h"
+#include "protocol/network.h"
 #include "protocol/open.h"
 #include "protocol/tcp.h"
 #include "tests/lib/messages.h"
@@ -76,7 +77,7 @@ START_TEST(opening_payload_rides_along)
 {
 	const struct tcp_listen listen = {
 		.local = {.family = ENDPOINT_IPV4, .port = 8080}, .backlog = 5};
-	unsigned char payload[64], body[128];
+	unsigned char payload[128], body[128];
 	struct stream_open open = {.protocol = PROTOCOL_TCP_LISTEN, .version = PROTOCOL_VERSION};
 	struct stream_open got;
 	struct tcp_listen got_listen;
@@ -84,9 +85,9 @@ START_TEST(opening_payload_rides_along)
 
 	open.payload.data = payload;
 	open.payload.len = wire_encode_body(&tcp_listen_message, &listen, payload, sizeof(payload));
-	ck_assert_uint_eq(open.payload.len, 32);
+	ck_assert_uint_eq(open.payload.len, 64);
 	len = wire_encode_body(&stream_open_message, &open, body, sizeof(body));
-	ck_assert_uint_eq(len, 40);
+	ck_assert_uint_eq(len, 72);
 	ck_assert_int_eq(wire_decode(&stream_open_message, &got, body, len), 0);
 	ck_assert_int_eq(
 		wire_decode(&tcp_listen_message, &got_listen, got.payload.data, got.payload.len),
@@ -119,6 +120,8 @@ START_TEST(structures_lie_as_tabulated)
 
 	check_lies_as_tabulated("Attributes", sizeof(struct fs_attributes), &random);
 	check_lies_as_tabulated("Endpoint", sizeof(struct endpoint), &random);
+	check_lies_as_tabulated("TcpOptions", sizeof(struct tcp_options), &random);
+	check_lies_as_tabulated("Interface", sizeof(struct network_interface), &random);
 }
 END_TEST
 
