@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
+#include "monitor/monitor.h"
 #include "monitor/stats.h"
 #include "monitor/stream.h"
 #include "protocol/tcp.h"
@@ -49,7 +51,8 @@ struct listener {
 	bool cancelled;
 	unsigned accepting; /* accepts in flight */
 	struct accept accept[LISTENER_ACCEPTS];
-	struct io_timer retry; /* no accept is started while it runs */
+	struct rate_waiter turn; /* for what the limits allow */
+	struct io_timer retry;   /* no accept is started while it runs */
 	bool retrying;
 	struct posted posted[LISTENER_POSTED]; /* in the order in which they were posted */
 	uint32_t posted_count;
@@ -66,6 +69,7 @@ static size_t reply_room(const struct listener *listener, unsigned more)
 static void posted_remove(struct listener *listener, uint32_t index)
 {
 	listener->posted_count--;
+	loop_limits(listener->stream->loop)->posted--;
 	memmove(&listener->posted[index], &listener->posted[index + 1],
 		(listener->posted_count - index) * sizeof(listener->posted[0]));
 }
@@ -107,6 +111,8 @@ static void listener_settle(struct listener *listener)
 	if (listener->accepting != 0 || listener->retrying)
 		return;
 	struct stream *stream = listener->stream;
+	rate_forget(&loop_limits(stream->loop)->accepts, &listener->turn);
+	loop_limits(stream->loop)->posted -= listener->posted_count;
 	for (uint32_t i = 0; i < listener->posted_count; i++)
 		posted_release(listener->posted[i].stream, ECONNABORTED);
 	for (uint32_t i = 0; i < listener->waiting_count; i++)
@@ -137,6 +143,7 @@ static void listener_join(struct listener *listener, int fd, const struct sockad
 		return;
 	}
 	stats.connections_accepted++;
+	rate_spend(&loop_limits(listener->stream->loop)->accepts, 1);
 	listener->ops->announce(listener->stream, &frame, posted.stream->id, fd, peer);
 	stream_begin(posted.stream);
 	stream_signal(posted.stream);
@@ -154,6 +161,11 @@ static void listener_deliver(struct listener *listener)
 }
 
 static void listener_accept(struct listener *listener);
+
+static void listener_turn(struct rate_waiter *waiter)
+{
+	listener_accept(io_container(waiter, struct listener, turn));
+}
 
 static void retry_complete(struct io_op *op, int result)
 {
@@ -199,6 +211,7 @@ static void accept_complete(struct io_op *op, int result)
 /* As many accepts in flight as there are streams posted, room for their replies, and slots. */
 static void listener_accept(struct listener *listener)
 {
+	struct rate *rate = &loop_limits(listener->stream->loop)->accepts;
 	for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
 		struct accept *accept = &listener->accept[i];
 		if (listener->closing || listener->retrying ||
@@ -208,6 +221,12 @@ static void listener_accept(struct listener *listener)
 			return;
 		if (accept->in_flight)
 			continue;
+		if (listener->accepting >= rate_allows(rate)) {
+			/* What is in flight comes back here. */
+			if (listener->accepting == 0)
+				rate_wait(rate, &listener->turn);
+			return;
+		}
 		accept->in_flight = true;
 		listener->accepting++;
 		accept->peer_len = sizeof(accept->peer);
@@ -256,8 +275,12 @@ static int listener_post(
 		return ENOENT;
 	if (stream->state != STREAM_FRESH || stream->guest_closed)
 		return EBUSY;
-	if (listener->posted_count == LISTENER_POSTED)
+	const struct limits_config *limits = &loop_config(stream->loop)->config->limits;
+	struct limits *used = loop_limits(stream->loop);
+	if (listener->posted_count == LISTENER_POSTED ||
+		(limits->accepts != 0 && used->posted >= limits->accepts))
 		return ENOBUFS;
+	used->posted++;
 	stream_claim(stream, &posted_protocol);
 	stream->relay = listener;
 	listener->posted[listener->posted_count++] = (struct posted){stream, frame->request_id};
@@ -317,6 +340,7 @@ int listener_create(struct stream *stream, int fd, const struct listener_ops *op
 	listener->ops = ops;
 	listener->context = context;
 	listener->retry.op.done = retry_complete;
+	listener->turn.go = listener_turn;
 	for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
 		listener->accept[i].op.done = accept_complete;
 		listener->accept[i].listener = listener;

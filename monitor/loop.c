@@ -24,6 +24,7 @@
 
 #include "monitor/engine.h"
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/log.h"
 #include "monitor/monitor.h"
 #include "monitor/placement.h"
@@ -68,6 +69,7 @@ struct loop {
 	struct stream_table *streams;
 	struct worker_pool *workers;
 	struct reach *reach;
+	struct limits limits;
 	struct resolver *resolver;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
@@ -394,6 +396,7 @@ static int thread_begin(struct loop *loop)
 	result = worker_pool_create(&loop->workers, LOOP_WORKERS, post_to_loop, loop);
 	if (result < 0)
 		return result;
+	limits_init(&loop->limits, loop->io, &loop->config.config->limits);
 	result = reach_create(&loop->reach, &loop->config.config->grants, NULL);
 	if (result < 0)
 		return result;
@@ -560,6 +563,11 @@ struct resolver *loop_resolver(struct loop *loop)
 struct reach *loop_reach(struct loop *loop)
 {
 	return loop->reach;
+}
+
+struct limits *loop_limits(struct loop *loop)
+{
+	return &loop->limits;
 }
 
 struct stream_table *loop_streams(struct loop *loop)

@@ -15,6 +15,7 @@ struct config;
 struct engine;
 struct engine_ops;
 struct io;
+struct limits;
 struct loop;
 struct reach;
 struct resolver;
@@ -80,6 +81,7 @@ const struct loop_config *loop_config(const struct loop *loop);
 struct worker_pool *loop_workers(struct loop *loop);
 struct resolver *loop_resolver(struct loop *loop);
 struct reach *loop_reach(struct loop *loop);
+struct limits *loop_limits(struct loop *loop);
 struct stream_table *loop_streams(struct loop *loop);
 struct arena *loop_arena(struct loop *loop);
 #define LOOP_SCRATCH (256u << 10)

@@ -25,6 +25,7 @@
 
 #include "monitor/grants.h"
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/resolver.h"
 
 #define MONITOR_STATUS_USAGE 2 /* bad option, image, grant or machine: nothing was run */
@@ -40,6 +41,7 @@ struct config {
 	uint64_t memory;   /* bytes of guest RAM */
 	uint64_t poll_ns;  /* the longest that either side spins before it sleeps */
 	struct grants grants;
+	struct limits_config limits;
 	struct resolver_config resolver;
 	char **env;        /* NAME=VALUE */
 	int envc;

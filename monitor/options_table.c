@@ -15,8 +15,8 @@
 #define POLL_US_MAX 1000000u
 
 static option_parse parse_listen, parse_connect, parse_udp, parse_publish, parse_grants, parse_dns,
-	parse_add_host, parse_mount, parse_engine, parse_io, parse_memory, parse_env, parse_wrap,
-	parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+	parse_add_host, parse_mount, parse_engine, parse_io, parse_memory, parse_limit, parse_env,
+	parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "HOST:PORTS",
@@ -62,6 +62,11 @@ const struct option_row option_rows[] = {
 		parse_io},
 	{"memory", 'm', "SIZE", "memory of a KVM guest, with k, M or G (default 256M)",
 		parse_memory},
+	{"limit", 0, "NAME=N",
+		"a limit of the guest: streams, accepts, in-flight,\n"
+		"datagram-queue, and in a second connect-rate,\n"
+		"accept-rate, send-rate, receive-rate; bytes with k, M, G",
+		parse_limit},
 	{"env", 'e', "NAME[=VALUE]",
 		"a variable of the guest's environment, which is empty\n"
 		"otherwise; without =VALUE it is copied from here",
@@ -208,6 +213,12 @@ static int parse_memory(
 	options->config.memory =
 		((number << shift) + MEMORY_UNIT - 1) & ~(uint64_t)(MEMORY_UNIT - 1);
 	return 0;
+}
+
+static int parse_limit(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return limits_add(&options->config.limits, value, ret_error, error_len);
 }
 
 /* Takes the string; one of the same name is replaced. */

@@ -36,6 +36,7 @@
 #include <sys/socket.h>
 
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/relay.h"
 #include "monitor/stats.h"
@@ -73,10 +74,11 @@ struct relay {
 	int fd;
 	struct io_op send_op;
 	struct io_op recv_op;
-	struct io_timer timer;    /* runs after CloseStream only */
-	bool sending;             /* in flight */
-	enum receiving receiving; /* in flight */
-	bool timing;              /* in flight */
+	struct io_timer timer;                   /* runs after CloseStream only */
+	struct rate_waiter send_turn, recv_turn; /* for what the limits allow */
+	bool sending;                            /* in flight */
+	enum receiving receiving;                /* in flight */
+	bool timing;                             /* in flight */
 	bool send_cancelled;
 	bool recv_cancelled;
 	bool timer_cancelled;
@@ -98,6 +100,12 @@ static void relay_pump(struct relay *relay);
 static size_t quantum(size_t len)
 {
 	return len < RELAY_QUANTUM ? len : RELAY_QUANTUM;
+}
+
+static size_t within(struct rate *rate, size_t len)
+{
+	uint64_t allowed = rate_allows(rate);
+	return len < allowed ? len : (size_t)allowed;
 }
 
 /* Both directions are over and the peer gets a RST. */
@@ -160,8 +168,14 @@ static void relay_send(struct relay *relay)
 		send_end(relay, span.end);
 		return;
 	}
+	struct rate *rate = &loop_limits(relay->stream->loop)->sends;
+	size_t len = within(rate, quantum(span.len));
+	if (len == 0) {
+		rate_wait(rate, &relay->send_turn);
+		return;
+	}
 	relay->sending = true;
-	io_send(relay->io, &relay->send_op, relay->fd, span.data, quantum(span.len));
+	io_send(relay->io, &relay->send_op, relay->fd, span.data, len);
 }
 
 /* Takes in what became of a send. The bytes that were sent. */
@@ -169,6 +183,7 @@ static size_t send_result(struct relay *relay, long result)
 {
 	if (result >= 0) {
 		stats.bytes_to_host += (size_t)result;
+		rate_spend(&loop_limits(relay->stream->loop)->sends, (uint64_t)result);
 		relay->sent += (size_t)result;
 		return (size_t)result;
 	}
@@ -194,7 +209,8 @@ static bool relay_may_send_ahead(struct stream *stream)
 {
 	struct relay *relay = stream->relay;
 	bool skips = relay->sent_ahead != 0;
-	if (relay->sending || relay->send_done)
+	if (relay->sending || relay->send_done ||
+		rate_allows(&loop_limits(stream->loop)->sends) != UINT64_MAX)
 		return false;
 	/* The commit of what was sent ahead before can be there and its signal still to come. */
 	struct ring_span span = unsent(relay);
@@ -250,9 +266,15 @@ static void relay_receive(struct relay *relay)
 	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
 		return;
 	trim_ring(relay);
+	struct rate *rate = &loop_limits(relay->stream->loop)->receives;
+	size_t most = within(rate, RELAY_QUANTUM);
+	if (most == 0) {
+		rate_wait(rate, &relay->recv_turn);
+		return;
+	}
 	if (relay->discard) {
 		relay->receiving = RECEIVING_TO_DISCARD;
-		io_discard(relay->io, &relay->recv_op, relay->fd, RELAY_QUANTUM);
+		io_discard(relay->io, &relay->recv_op, relay->fd, most);
 		return;
 	}
 	struct ring_span room = ring_reserve(out);
@@ -263,7 +285,8 @@ static void relay_receive(struct relay *relay)
 	if (room.len == 0)
 		return;
 	relay->receiving = RECEIVING_TO_RING;
-	io_recv(relay->io, &relay->recv_op, relay->fd, room.data, quantum(room.len));
+	io_recv(relay->io, &relay->recv_op, relay->fd, room.data,
+		room.len < most ? room.len : most);
 }
 
 static void recv_end(struct relay *relay, int error)
@@ -287,6 +310,8 @@ static void recv_complete(struct io_op *op, int result)
 	bool asked = relay->recv_cancelled;
 	relay->receiving = RECEIVING_NOTHING;
 	relay->recv_cancelled = false;
+	if (result > 0)
+		rate_spend(&loop_limits(relay->stream->loop)->receives, (uint64_t)result);
 	if (relay->recv_done) {
 		/* Only memory of the ring was waited for. */
 	} else if (result > 0 && receiving == RECEIVING_TO_RING) {
@@ -441,6 +466,8 @@ static void relay_settle(struct relay *relay)
 	if (!relay->send_done || !relay->recv_done || relay->sending || relay->timing || ticks ||
 		relay->receiving != RECEIVING_NOTHING)
 		return;
+	rate_forget(&loop_limits(stream->loop)->sends, &relay->send_turn);
+	rate_forget(&loop_limits(stream->loop)->receives, &relay->recv_turn);
 	io_close_socket(relay->io, relay->fd);
 	stream->relay = NULL;
 	free(relay->idle);
@@ -459,6 +486,16 @@ static void relay_pump(struct relay *relay)
 static void relay_signal(struct stream *stream)
 {
 	relay_pump(stream->relay);
+}
+
+static void send_turn(struct rate_waiter *waiter)
+{
+	relay_pump(io_container(waiter, struct relay, send_turn));
+}
+
+static void recv_turn(struct rate_waiter *waiter)
+{
+	relay_pump(io_container(waiter, struct relay, recv_turn));
 }
 
 static const struct protocol_ops relay_protocol = {
@@ -482,6 +519,8 @@ int relay_create(struct stream *stream, int fd, uint64_t idle_ns)
 		.send_op = {send_complete},
 		.recv_op = {recv_complete},
 		.timer = {.op = {timer_complete}},
+		.send_turn = {send_turn},
+		.recv_turn = {recv_turn},
 	};
 	if (idle_ns != 0 && idle_create(relay, idle_ns) < 0) {
 		free(relay);

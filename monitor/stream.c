@@ -7,8 +7,10 @@
 
 #include "monitor/control_pipe.h"
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
+#include "monitor/monitor.h"
 #include "monitor/stats.h"
 #include "monitor/trim.h"
 
@@ -28,7 +30,9 @@ struct stream_table {
 	uint32_t unused; /* from here on no slot was ever taken */
 	uint32_t slots;
 	unsigned held;
-	uint32_t sweep; /* the slot that the sweep has come to */
+	uint32_t count;      /* streams that exist */
+	uint64_t ring_bytes; /* of their rings */
+	uint32_t sweep;      /* the slot that the sweep has come to */
 	bool sweep_met_moved;
 	struct arena_ring ahead[AHEAD_RINGS]; /* fresh ones */
 	unsigned ahead_count;
@@ -165,21 +169,41 @@ static uint32_t take_slot(struct stream_table *table)
 	return table->free_count != 0 ? table->free_slot[--table->free_count] : table->unused++;
 }
 
+/* Makes rings smaller until they are within what the guest's rings may be together. False: they
+ * cannot be. */
+static bool limit_capacities(
+	const struct stream_table *table, uint64_t *to_host, uint64_t *to_guest)
+{
+	uint64_t limit = loop_config(table->loop)->config->limits.in_flight;
+	while (limit != 0 && table->ring_bytes + *to_host + *to_guest > limit) {
+		uint64_t *larger = *to_host > *to_guest ? to_host : to_guest;
+		if (*larger == RING_CAPACITY_MIN)
+			return false;
+		*larger /= 2;
+	}
+	return true;
+}
+
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,
 	struct stream **ret_stream)
 {
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
+	const struct limits_config *limits = &loop_config(table->loop)->config->limits;
+	if (limits->streams != 0 && table->count >= limits->streams)
+		return -EMFILE;
 	if (table->free_count == 0 && table->unused == table->slots)
 		return -ENFILE;
 	const struct arena *arena = loop_arena(table->loop);
 	struct arena_ring ring[2];
-	int result = take_ring(
-		table, arena_fitting_capacity(arena, to_host_capacity), &ring[PIPE_GUEST]);
+	uint64_t to_host = arena_fitting_capacity(arena, to_host_capacity);
+	uint64_t to_guest = arena_fitting_capacity(arena, to_guest_capacity);
+	if (!limit_capacities(table, &to_host, &to_guest))
+		return -ENOBUFS;
+	int result = take_ring(table, to_host, &ring[PIPE_GUEST]);
 	if (result < 0)
 		return result;
-	result = take_ring(
-		table, arena_fitting_capacity(arena, to_guest_capacity), &ring[PIPE_HOST]);
+	result = take_ring(table, to_guest, &ring[PIPE_HOST]);
 	if (result < 0) {
 		arena_give_ring(loop_arena(table->loop), &ring[PIPE_GUEST]);
 		return result;
@@ -196,6 +220,8 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 		.ring = {ring[0], ring[1]},
 	};
 	attach(table, stream);
+	table->count++;
+	table->ring_bytes += ring[PIPE_GUEST].capacity + ring[PIPE_HOST].capacity;
 	stats.streams_opened++;
 	*ret_stream = stream;
 	return 0;
@@ -205,6 +231,8 @@ static void stream_free(struct stream *stream)
 {
 	struct stream_table *table = loop_streams(stream->loop);
 	assert(stream->slot != 0 && stream->state != STREAM_FREE);
+	table->count--;
+	table->ring_bytes -= stream->ring[PIPE_GUEST].capacity + stream->ring[PIPE_HOST].capacity;
 	arena_give_ring(loop_arena(table->loop), &stream->ring[PIPE_HOST]);
 	arena_give_ring(loop_arena(table->loop), &stream->ring[PIPE_GUEST]);
 	table->free_slot[table->free_count++] = stream->slot;

@@ -17,6 +17,7 @@
 #include "monitor/address.h"
 #include "monitor/eyeballs.h"
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
 #include "monitor/monitor.h"
@@ -448,6 +449,12 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 		stream_refuse(stream, EPROTO);
 		return;
 	}
+	struct rate *rate = &loop_limits(stream->loop)->connects;
+	if (rate_allows(rate) == 0) {
+		stream_refuse(stream, EAGAIN);
+		return;
+	}
+	rate_spend(rate, 1);
 	read_address(&wanted);
 	enum grant_name name = connect_granted(stream, &wanted);
 	if (name != GRANT_NAME_REFUSED && !local_granted(stream, &wanted.local)) {

@@ -268,7 +268,7 @@ END_TEST
 START_TEST(help_names_every_option)
 {
 	static const char *const names[] = {"--listen HOST:PORTS", "--connect HOST:PORTS",
-		"--udp HOST:PORTS", "-p, --publish [ADDR:]PORT:GUESTPORT", "--grants FILE",
+		"--udp HOST:PORTS", "-p, --publish [ADDR:]PORT:GUESTPORT", "--grants FILE", "--limit NAME=N",
 		"--mount HOSTDIR:GUESTDIR[:rw]", "--engine kvm|process|auto",
 		"--io uring|event|auto", "--memory SIZE", "--env NAME", "--wrap COMMAND",
 		"--poll-us N", "--log-level LEVEL", "--stats", "--help", "--version"};
