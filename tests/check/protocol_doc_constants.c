@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "protocol/fs.h"
 #include "protocol/tcp.h"
+#include "protocol/udp.h"
 #include "tests/check/protocol_doc.h"
 
 struct constant {
@@ -21,6 +22,7 @@ static const struct constant constants[] = {
 	CONSTANT(PROTOCOL_FS),
 	CONSTANT(PROTOCOL_TCP_LISTEN),
 	CONSTANT(PROTOCOL_TCP_CONNECT),
+	CONSTANT(PROTOCOL_UDP),
 	CONSTANT(FRAME_HEADER_LEN),
 	CONSTANT(FRAME_LEN_MAX),
 	CONSTANT(FRAME_REPLY),
@@ -56,6 +58,9 @@ static const struct constant constants[] = {
 	CONSTANT(ENDPOINT_IPV6),
 	CONSTANT(TCP_LISTEN_V6ONLY),
 	CONSTANT(ENDPOINT_HOST_MAX),
+	CONSTANT(UDP_V6ONLY),
+	CONSTANT(UDP_BROADCAST),
+	CONSTANT(UDP_HEADER_LEN),
 };
 #define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
 
