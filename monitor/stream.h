@@ -148,6 +148,12 @@ void stream_broken(struct stream *stream, const char *rule);
  * will send no more (any rest is dropped). -EPROTO: broken (stream_broken was called).
  */
 int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
+/*
+ * The next whole frame behind 'skip' bytes, which are frames that stream_frame and this gave and that are not done
+ * yet. False: none now, or none that may be taken: stream_frame tells once those before it are done.
+ */
+bool stream_frame_behind(struct stream *stream, size_t skip, struct frame *ret_frame,
+		const unsigned char **ret_body);
 void stream_frame_done(struct stream *stream, const struct frame *frame);
 /* Can a frame of this many bytes be written now? If not, the guest's reading will signal. */
 bool stream_room(struct stream *stream, size_t len);
