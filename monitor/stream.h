@@ -57,6 +57,7 @@ extern const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT];
 extern const struct protocol_ops fs_protocol;          /* fs.c */
 extern const struct protocol_ops tcp_listen_protocol;  /* tcp_listen.c */
 extern const struct protocol_ops tcp_connect_protocol; /* tcp_connect.c */
+extern const struct protocol_ops udp_protocol;         /* udp_bind.c */
 
 #define STREAM_OPEN_PAYLOAD_MAX (2u + FS_PATH_MAX) /* bytes of an opening payload: Mount's is the longest */
 
