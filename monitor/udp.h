@@ -45,6 +45,7 @@ struct udp_socket {
 	bool awaits_readable, awaits_writable; /* in flight */
 	bool deaf;              /* the guest reads no more */
 	bool closing, cancelled;
+	int tried;              /* errno with which the first datagram was tried in vain; 0: it was not */
 	uint32_t overflow;      /* the kernel's count of lost datagrams, as told to the guest */
 	uint32_t overflow_seen; /* the same, as counted in stats */
 	struct udp_peers *peers; /* NULL: connected */

@@ -90,11 +90,11 @@ static void refuse(struct udp_socket *socket, const struct endpoint *remote, int
  * which was sent before, told only once: then the same datagram is tried again. True: it is done
  * with.
  */
-static bool failed(struct udp_socket *socket, const struct endpoint *remote, int error, int *before)
+static bool failed(struct udp_socket *socket, const struct endpoint *remote, int error)
 {
-	int told = *before;
+	int told = socket->tried;
 
-	*before = error;
+	socket->tried = error;
 	if (error != told)
 		udp_note_error(socket, remote, error);
 	return !udp_is_connected(socket) || told != 0;
@@ -146,19 +146,19 @@ static void sent(struct udp_socket *socket, const struct batch *batch, unsigned 
 }
 
 /* False: the socket takes no more now. */
-static bool send_batch(struct udp_socket *socket, struct batch *batch, int *before)
+static bool send_batch(struct udp_socket *socket, struct batch *batch)
 {
 	int result = sendmmsg(socket->fd, batch->header, batch->count, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (result > 0) {
-		*before = 0;
+		socket->tried = 0;
 		sent(socket, batch, (unsigned)result);
 		return true;
 	}
 	if (errno == EAGAIN)
 		return false;
-	if (errno != EINTR && failed(socket, &batch->remote[0], errno, before)) {
-		*before = 0;
+	if (errno != EINTR && failed(socket, &batch->remote[0], errno)) {
+		socket->tried = 0;
 		ring_consume(&socket->stream->pipe.in, batch->end[0]);
 	}
 	return true;
@@ -168,7 +168,6 @@ void udp_send(struct udp_socket *socket)
 {
 	struct batch batch;
 	uint64_t begun = ring_consumer_position(&socket->stream->pipe.in);
-	int before = 0; /* errno with which the first frame failed already; 0: it has not */
 
 	batch.now_ms = udp_now_ms();
 	while (!socket->awaits_writable && !socket->closing) {
@@ -182,7 +181,7 @@ void udp_send(struct udp_socket *socket)
 			socket->closing = true;
 		if (result != 1)
 			return;
-		if (!send_batch(socket, &batch, &before))
+		if (!send_batch(socket, &batch))
 			udp_await_writable(socket);
 	}
 }
