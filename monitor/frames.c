@@ -67,6 +67,19 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 	}
 }
 
+bool stream_frame_behind(
+	struct stream *stream, size_t skip, struct frame *ret_frame, const unsigned char **ret_body)
+{
+	struct ring_span span = ring_peek(&stream->pipe.in);
+	if (stream->turn == 0 || span.len <= skip ||
+		frame_decode(ret_frame, span.data + skip, span.len - skip) != 1 ||
+		ret_frame->length > span.len - skip || is_answer(ret_frame))
+		return false;
+	stream->turn--;
+	*ret_body = span.data + skip + FRAME_HEADER_LEN;
+	return true;
+}
+
 void stream_frame_done(struct stream *stream, const struct frame *frame)
 {
 	ring_consume(&stream->pipe.in, frame->length);

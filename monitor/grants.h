@@ -82,6 +82,11 @@ int grants_probe_listen(const struct grants *grants, char *ret_error, size_t err
  * address, for grants and for what is asked. To bind 0.0.0.0 or :: takes a grant of the whole family.
  */
 bool grants_cover(const struct grants *grants, enum grant_use use, const struct endpoint *asked);
+/*
+ * The IPv6 wildcard takes IPv4 too, as the IPv4 wildcard would: is that granted? What is asked is granted itself; true of
+ * any other address.
+ */
+bool grants_cover_both(const struct grants *grants, enum grant_use use, const struct endpoint *asked);
 /* With some port, whichever. */
 bool grants_cover_some_port(const struct grants *grants, enum grant_use use, const struct endpoint *asked);
 

@@ -95,6 +95,15 @@ bool grants_cover(const struct grants *grants, enum grant_use use, const struct 
 	return any_covers(grants, use, asked, asked->port);
 }
 
+bool grants_cover_both(
+	const struct grants *grants, enum grant_use use, const struct endpoint *asked)
+{
+	const struct endpoint ipv4 = {.family = ENDPOINT_IPV4, .port = asked->port};
+
+	return asked->family != ENDPOINT_IPV6 || !address_is_unspecified(asked) ||
+	       grants_cover(grants, use, &ipv4);
+}
+
 bool grants_cover_some_port(
 	const struct grants *grants, enum grant_use use, const struct endpoint *asked)
 {

@@ -26,6 +26,10 @@ struct stats {
 	uint64_t streams_refused;     /* NewStreamRequest or Open answered with an errno */
 	uint64_t connections_accepted;
 	uint64_t connections_made;
+	uint64_t datagrams_to_guest;
+	uint64_t datagrams_to_host;
+	uint64_t datagrams_refused;   /* sent or received, that no option grants */
+	uint64_t datagrams_dropped;   /* by the host, because the guest left no room */
 	uint64_t fs_requests;
 	uint64_t worker_jobs;
 	uint64_t lookups;

@@ -42,6 +42,7 @@ const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
 	[PROTOCOL_FS] = &fs_protocol,
 	[PROTOCOL_TCP_LISTEN] = &tcp_listen_protocol,
 	[PROTOCOL_TCP_CONNECT] = &tcp_connect_protocol,
+	[PROTOCOL_UDP] = &udp_protocol,
 	[PROTOCOL_NETWORK] = &network_protocol,
 };
 

@@ -57,6 +57,7 @@ extern const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT];
 extern const struct protocol_ops fs_protocol;          /* fs.c */
 extern const struct protocol_ops tcp_listen_protocol;  /* tcp_listen.c */
 extern const struct protocol_ops tcp_connect_protocol; /* tcp_connect.c */
+extern const struct protocol_ops udp_protocol;         /* udp_bind.c */
 extern const struct protocol_ops network_protocol;     /* network.c */
 
 #define STREAM_OPEN_PAYLOAD_MAX (2u + FS_PATH_MAX) /* bytes of an opening payload: Mount's is the longest */
@@ -149,6 +150,12 @@ void stream_broken(struct stream *stream, const char *rule);
  * will send no more (any rest is dropped). -EPROTO: broken (stream_broken was called).
  */
 int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
+/*
+ * The next whole frame behind 'skip' bytes, which are frames that stream_frame and this gave and that are not done
+ * yet. False: none now, or none that may be taken: stream_frame tells once those before it are done.
+ */
+bool stream_frame_behind(struct stream *stream, size_t skip, struct frame *ret_frame,
+		const unsigned char **ret_body);
 void stream_frame_done(struct stream *stream, const struct frame *frame);
 /* Can a frame of this many bytes be written now? If not, the guest's reading will signal. */
 bool stream_room(struct stream *stream, size_t len);

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +24,7 @@
 #include "monitor/relay.h"
 #include "monitor/resolver.h"
 #include "monitor/stats.h"
+#include "monitor/target.h"
 #include "monitor/tcp_options.h"
 #include "monitor/stream.h"
 #include "protocol/tcp.h"
@@ -353,7 +353,8 @@ static void lookup(struct connector *connector, const struct wire_bytes *host)
 
 /* ---- opening */
 
-static struct connector *connector_create(struct stream *stream, const struct tcp_connect *wanted)
+static struct connector *connector_create(
+	struct stream *stream, const struct target *target, uint32_t timeout_ms)
 {
 	struct connector *connector = calloc(1, sizeof(*connector));
 	if (connector == NULL)
@@ -362,70 +363,23 @@ static struct connector *connector_create(struct stream *stream, const struct tc
 	connector->io = loop_io(stream->loop);
 	connector->limit.op.done = limit_complete;
 	connector->pause.op.done = pause_complete;
-	connector->port = wanted->remote.port;
-	connector->local = wanted->local;
-	connector->options = wanted->options;
+	connector->port = target->remote.port;
 	stream->relay = connector;
-	if (wanted->timeout_ms != 0) {
+	if (timeout_ms != 0) {
 		connector->limited = true;
-		io_timeout(
-			connector->io, &connector->limit, (uint64_t)wanted->timeout_ms * 1000000u);
+		io_timeout(connector->io, &connector->limit, (uint64_t)timeout_ms * 1000000u);
 	}
 	return connector;
 }
 
-static void connector_start(struct connector *connector, const struct tcp_connect *wanted)
+static void connector_start(struct connector *connector, const struct target *target)
 {
-	if (wanted->remote.family == ENDPOINT_NAME) {
-		lookup(connector, &wanted->host);
+	if (target->remote.family == ENDPOINT_NAME) {
+		lookup(connector, &target->host);
 		return;
 	}
-	eyeballs_add(&connector->eyeballs, &wanted->remote, 1);
+	eyeballs_add(&connector->eyeballs, &target->remote, 1);
 	connector_go_on(connector);
-}
-
-/* A name that is an address in text is that address. */
-static void read_address(struct tcp_connect *wanted)
-{
-	struct endpoint address;
-	char name[ENDPOINT_HOST_MAX + 1];
-
-	if (wanted->remote.family != ENDPOINT_NAME)
-		return;
-	memcpy(name, wanted->host.data, wanted->host.len);
-	name[wanted->host.len] = '\0';
-	if (!address_parse(name, &address))
-		return;
-	address.port = wanted->remote.port;
-	wanted->remote = address;
-	wanted->host.len = 0;
-}
-
-static void connect_refused(const struct tcp_connect *wanted)
-{
-	char text[ENDPOINT_HOST_MAX + ADDRESS_TEXT_LEN];
-	const char *host = wanted->host.data;
-	int host_len = (int)wanted->host.len;
-	bool could = true;
-
-	if (wanted->remote.family == ENDPOINT_NAME) {
-		snprintf(text, sizeof(text), "%.*s:%u", host_len, host, wanted->remote.port);
-		could = grants_could_name(host, wanted->host.len);
-	} else {
-		address_text(&wanted->remote, text);
-	}
-	grants_refused(text, "--connect", could ? text : NULL);
-}
-
-/* How the name is granted, or, of an address, whether it is. */
-static enum grant_name connect_granted(struct stream *stream, const struct tcp_connect *wanted)
-{
-	if (wanted->remote.family == ENDPOINT_NAME)
-		return grants_name(&loop_config(stream->loop)->config->grants, GRANT_TCP_CONNECT,
-			wanted->remote.port, wanted->host.data, wanted->host.len);
-	return reach_may(loop_reach(stream->loop), GRANT_TCP_CONNECT, &wanted->remote)
-		       ? GRANT_NAME_GIVEN
-		       : GRANT_NAME_REFUSED;
 }
 
 /* A port of this machine is taken from others: only one that the guest may have anyway. */
@@ -443,9 +397,13 @@ static bool local_granted(struct stream *stream, const struct endpoint *local)
 static void connect_open(struct stream *stream, struct wire_bytes payload)
 {
 	struct tcp_connect wanted;
-	if (wire_decode(&tcp_connect_message, &wanted, payload.data, payload.len) < 0 ||
-		wanted.host.len > ENDPOINT_HOST_MAX ||
-		(wanted.remote.family == ENDPOINT_NAME) != (wanted.host.len != 0)) {
+	if (wire_decode(&tcp_connect_message, &wanted, payload.data, payload.len) < 0) {
+		stream_refuse(stream, EPROTO);
+		return;
+	}
+	struct target target = {wanted.remote, wanted.host};
+	if (!target_is_valid(&target) ||
+		(target.remote.family == ENDPOINT_NAME && target.host.len == 0)) {
 		stream_refuse(stream, EPROTO);
 		return;
 	}
@@ -455,24 +413,27 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 		return;
 	}
 	rate_spend(rate, 1);
-	read_address(&wanted);
-	enum grant_name name = connect_granted(stream, &wanted);
+	target_read_address(&target);
+	enum grant_name name = target_granted(loop_reach(stream->loop),
+		&loop_config(stream->loop)->config->grants, GRANT_TCP_CONNECT, &target);
 	if (name != GRANT_NAME_REFUSED && !local_granted(stream, &wanted.local)) {
 		stream_refuse(stream, EACCES);
 		return;
 	}
 	if (name == GRANT_NAME_REFUSED) {
-		connect_refused(&wanted);
+		target_refused(&target, "--connect", "");
 		stream_refuse(stream, EACCES);
 		return;
 	}
-	struct connector *connector = connector_create(stream, &wanted);
+	struct connector *connector = connector_create(stream, &target, wanted.timeout_ms);
 	if (connector == NULL) {
 		stream_refuse(stream, ENOMEM);
 		return;
 	}
 	connector->name = name;
-	connector_start(connector, &wanted);
+	connector->local = wanted.local;
+	connector->options = wanted.options;
+	connector_start(connector, &target);
 }
 
 /* The guest closed while the connection was being made: what it wrote before that still has to

@@ -73,18 +73,6 @@ static int listen_socket(const struct tcp_listen *wanted, int *ret_fd)
 	return 0;
 }
 
-/* An IPv6 wildcard also takes IPv4 connections: as an IPv4 wildcard would, so with the grant for
- * that. */
-static void listen_narrow(struct tcp_listen *wanted, const struct grants *grants)
-{
-	static const unsigned char any[16];
-	struct endpoint ipv4 = {.family = ENDPOINT_IPV4, .port = wanted->local.port};
-	if (wanted->local.family == ENDPOINT_IPV6 &&
-		memcmp(wanted->local.addr, any, sizeof(any)) == 0 &&
-		!grants_cover(grants, GRANT_TCP_LISTEN, &ipv4))
-		wanted->flags |= TCP_LISTEN_V6ONLY;
-}
-
 static int create(struct stream *stream, int fd, const struct tcp_options *options)
 {
 	struct tcp_options *kept = malloc(sizeof(*kept));
@@ -117,8 +105,8 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		return;
 	}
 	bool known = (wanted.flags & ~TCP_LISTEN_KNOWN) == 0;
-	if (published == NULL)
-		listen_narrow(&wanted, grants);
+	if (published == NULL && !grants_cover_both(grants, GRANT_TCP_LISTEN, &wanted.local))
+		wanted.flags |= TCP_LISTEN_V6ONLY;
 	int result = known ? listen_socket(&wanted, &fd) : -EINVAL;
 	if (result == 0) {
 		result = create(stream, fd, &wanted.options);

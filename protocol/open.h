@@ -11,6 +11,7 @@ enum protocol_number {
 	PROTOCOL_FS = 0,         /* fs.h */
 	PROTOCOL_TCP_LISTEN = 1, /* tcp.h */
 	PROTOCOL_TCP_CONNECT = 2,
+	PROTOCOL_UDP = 3,        /* udp.h */
 	PROTOCOL_NETWORK = 6,    /* network.h */
 	PROTOCOL_COUNT,
 };

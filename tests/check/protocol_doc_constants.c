@@ -6,6 +6,7 @@
 #include "protocol/fs.h"
 #include "protocol/network.h"
 #include "protocol/tcp.h"
+#include "protocol/udp.h"
 #include "tests/check/protocol_doc.h"
 
 struct constant {
@@ -22,6 +23,7 @@ static const struct constant constants[] = {
 	CONSTANT(PROTOCOL_FS),
 	CONSTANT(PROTOCOL_TCP_LISTEN),
 	CONSTANT(PROTOCOL_TCP_CONNECT),
+	CONSTANT(PROTOCOL_UDP),
 	CONSTANT(PROTOCOL_NETWORK),
 	CONSTANT(FRAME_HEADER_LEN),
 	CONSTANT(FRAME_LEN_MAX),
@@ -61,6 +63,9 @@ static const struct constant constants[] = {
 	CONSTANT(TCP_OPTION_DELAY),
 	CONSTANT(TCP_OPTION_KEEPALIVE),
 	CONSTANT(ENDPOINT_HOST_MAX),
+	CONSTANT(UDP_V6ONLY),
+	CONSTANT(UDP_BROADCAST),
+	CONSTANT(UDP_HEADER_LEN),
 	CONSTANT(NETWORK_ADDRESSES),
 	CONSTANT(NETWORK_INTERFACES_AT_ONCE),
 	CONSTANT(NETWORK_NAME_MAX),

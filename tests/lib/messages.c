@@ -7,6 +7,7 @@
 #include "protocol/network.h"
 #include "protocol/open.h"
 #include "protocol/tcp.h"
+#include "protocol/udp.h"
 
 static const struct wire_field header_fields[] = {
 	WIRE_FIELD_U32(struct frame, length),
@@ -97,6 +98,10 @@ const struct message_row message_rows[] = {
 	STRUCTURE("Interface", &network_interface_message),
 	PAYLOAD("Connect", &tcp_connect_message),
 	PAYLOAD("Connected", &tcp_connected_message),
+	PAYLOAD("Bind", &udp_bind_message),
+	PAYLOAD("Bound", &udp_bound_message),
+	FRAME("Datagram", &udp_datagram_message),
+	FRAME("SendError", &udp_send_error_message),
 };
 
 #define ROW_COUNT (sizeof(message_rows) / sizeof(message_rows[0]))
