@@ -15,15 +15,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monitor/address.h"
 #include "monitor/eyeballs.h"
 #include "monitor/io.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
 #include "monitor/monitor.h"
 #include "monitor/reach.h"
+#include "monitor/relay.h"
 #include "monitor/resolver.h"
 #include "monitor/stats.h"
-#include "monitor/tcp.h"
+#include "monitor/stream.h"
+#include "protocol/tcp.h"
 
 struct attempt {
 	struct connector *connector;
@@ -149,7 +152,7 @@ static void connector_done(struct connector *connector, struct attempt *attempt)
 	struct stream *stream = connector->stream;
 	struct tcp_connected connected = {.remote = attempt->remote};
 	int fd = attempt->fd;
-	if (tcp_relay_create(stream, fd) < 0) {
+	if (relay_create(stream, fd) < 0) {
 		connector_fail(connector, ENOMEM);
 		return;
 	}

@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "monitor/address.h"
 #include "monitor/eyeballs.h"
 #include "monitor/hosts.h"
-#include "monitor/tcp.h"
 #include "tests/lib/clock.h"
 #include "tests/lib/name_server.h"
 #include "tests/lib/suite.h"

@@ -1,5 +1,5 @@
 /*
- * The relay of one TCP connection: a stream's pipe on one side, a socket on the other.
+ * The relay of one connection: a stream's pipe on one side, a stream socket on the other.
  *
  * Theory of operation. The two directions are independent; each has at most one
  * operation in flight, which owns the span of ring memory that it was given.
@@ -37,8 +37,9 @@
 
 #include "monitor/io.h"
 #include "monitor/loop.h"
+#include "monitor/relay.h"
 #include "monitor/stats.h"
-#include "monitor/tcp.h"
+#include "monitor/stream.h"
 #include "monitor/trim.h"
 #include "protocol/error.h"
 
@@ -53,7 +54,7 @@ enum receiving {
 	RECEIVING_TO_DISCARD,
 };
 
-struct tcp_relay {
+struct relay {
 	struct stream *stream;
 	struct io *io;
 	int fd;
@@ -77,7 +78,7 @@ struct tcp_relay {
 	uint64_t sent_then; /* when the timer was started */
 };
 
-static void relay_pump(struct tcp_relay *relay);
+static void relay_pump(struct relay *relay);
 
 static size_t quantum(size_t len)
 {
@@ -85,7 +86,7 @@ static size_t quantum(size_t len)
 }
 
 /* Both directions are over and the peer gets a RST. */
-static void relay_reset(struct tcp_relay *relay, int error)
+static void relay_reset(struct relay *relay, int error)
 {
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 	setsockopt(relay->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -98,7 +99,7 @@ static void relay_reset(struct tcp_relay *relay, int error)
 /* ---- sending: guest to socket */
 
 /* What is to be sent, without what was sent before it was committed. */
-static struct ring_span unsent(struct tcp_relay *relay)
+static struct ring_span unsent(struct relay *relay)
 {
 	struct ring_consumer *in = &relay->stream->pipe.in;
 	struct ring_span span = ring_peek(in);
@@ -111,7 +112,7 @@ static struct ring_span unsent(struct tcp_relay *relay)
 }
 
 /* The ring has no bytes and has ended. */
-static void send_end(struct tcp_relay *relay, int end)
+static void send_end(struct relay *relay, int end)
 {
 	if (end < 0) {
 		relay_reset(relay, ECONNABORTED);
@@ -121,7 +122,7 @@ static void send_end(struct tcp_relay *relay, int end)
 	}
 }
 
-static void relay_send(struct tcp_relay *relay)
+static void relay_send(struct relay *relay)
 {
 	struct ring_consumer *in = &relay->stream->pipe.in;
 	if (relay->sending || relay->send_done)
@@ -130,8 +131,8 @@ static void relay_send(struct tcp_relay *relay)
 	if (span.len == 0 && span.end == 0 && !relay->stream->guest_closed) {
 		size_t ahead;
 		/* Announce, look again, and leave it to the bell; partner: the guest's
-		 * ring_wake_consumer. A look that skips what was sent ahead has moved on, and what was
-		 * announced before it lies behind: once more then. */
+		 * ring_wake_consumer. A look that skips what was sent ahead has moved on, and what
+		 * was announced before it lies behind: once more then. */
 		do {
 			ahead = relay->sent_ahead;
 			ring_await_data(in, 1);
@@ -149,7 +150,7 @@ static void relay_send(struct tcp_relay *relay)
 }
 
 /* Takes in what became of a send. The bytes that were sent. */
-static size_t send_result(struct tcp_relay *relay, long result)
+static size_t send_result(struct relay *relay, long result)
 {
 	if (result >= 0) {
 		stats.bytes_to_host += (size_t)result;
@@ -168,7 +169,7 @@ static size_t send_result(struct tcp_relay *relay, long result)
 
 static void send_complete(struct io_op *op, int result)
 {
-	struct tcp_relay *relay = io_container(op, struct tcp_relay, send_op);
+	struct relay *relay = io_container(op, struct relay, send_op);
 	relay->sending = false;
 	ring_consume(&relay->stream->pipe.in, send_result(relay, result));
 	relay_pump(relay);
@@ -176,7 +177,7 @@ static void send_complete(struct io_op *op, int result)
 
 static bool relay_may_send_ahead(struct stream *stream)
 {
-	struct tcp_relay *relay = stream->relay;
+	struct relay *relay = stream->relay;
 	bool skips = relay->sent_ahead != 0;
 	if (relay->sending || relay->send_done)
 		return false;
@@ -189,7 +190,7 @@ static bool relay_may_send_ahead(struct stream *stream)
 
 static size_t relay_send_ahead(struct stream *stream, const struct iovec *spans, unsigned count)
 {
-	struct tcp_relay *relay = stream->relay;
+	struct relay *relay = stream->relay;
 	long result = io_send_now(relay->fd, spans, count);
 	if (result == -EAGAIN)
 		return 0;
@@ -206,7 +207,7 @@ static size_t relay_send_ahead(struct stream *stream, const struct iovec *spans,
  * Nothing is being received. Before that the kernel may have put bytes behind the last commit, of
  * which the completion is still to come: never while a receive is in flight.
  */
-static void trim_ring(struct tcp_relay *relay)
+static void trim_ring(struct relay *relay)
 {
 	struct stream *stream = relay->stream;
 	const struct arena_ring *ring = &stream->ring[PIPE_HOST];
@@ -218,7 +219,7 @@ static void trim_ring(struct tcp_relay *relay)
 /* The receive in flight is taken back for it, and started anew behind it. */
 static void relay_trim(struct stream *stream)
 {
-	struct tcp_relay *relay = stream->relay;
+	struct relay *relay = stream->relay;
 	relay->trims = true;
 	if (relay->receiving == RECEIVING_NOTHING) {
 		trim_ring(relay);
@@ -228,7 +229,7 @@ static void relay_trim(struct stream *stream)
 	}
 }
 
-static void relay_receive(struct tcp_relay *relay)
+static void relay_receive(struct relay *relay)
 {
 	struct ring_producer *out = &relay->stream->pipe.out;
 	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
@@ -250,7 +251,7 @@ static void relay_receive(struct tcp_relay *relay)
 	io_recv(relay->io, &relay->recv_op, relay->fd, room.data, quantum(room.len));
 }
 
-static void recv_end(struct tcp_relay *relay, int error)
+static void recv_end(struct relay *relay, int error)
 {
 	struct ring_producer *out = &relay->stream->pipe.out;
 	relay->recv_done = true;
@@ -266,7 +267,7 @@ static void recv_end(struct tcp_relay *relay, int error)
 
 static void recv_complete(struct io_op *op, int result)
 {
-	struct tcp_relay *relay = io_container(op, struct tcp_relay, recv_op);
+	struct relay *relay = io_container(op, struct relay, recv_op);
 	enum receiving receiving = relay->receiving;
 	bool asked = relay->recv_cancelled;
 	relay->receiving = RECEIVING_NOTHING;
@@ -287,7 +288,7 @@ static void recv_complete(struct io_op *op, int result)
 /* ---- the time after CloseStream */
 
 /* Could closing the socket now destroy bytes that are on their way to the peer? */
-static bool something_to_lose(const struct tcp_relay *relay)
+static bool something_to_lose(const struct relay *relay)
 {
 	int unsent = 0, unread = 0;
 	ioctl(relay->fd, SIOCOUTQ, &unsent); /* not acknowledged; a FIN counts for one */
@@ -297,7 +298,7 @@ static bool something_to_lose(const struct tcp_relay *relay)
 
 static void timer_complete(struct io_op *op, int result)
 {
-	struct tcp_relay *relay = io_container(op, struct tcp_relay, timer.op);
+	struct relay *relay = io_container(op, struct relay, timer.op);
 	bool over = result == -ETIME;
 	relay->timing = false;
 	relay->timer_cancelled = false;
@@ -308,7 +309,7 @@ static void timer_complete(struct io_op *op, int result)
 	relay_pump(relay);
 }
 
-static void relay_time(struct tcp_relay *relay)
+static void relay_time(struct relay *relay)
 {
 	bool over = relay->send_done && relay->recv_done;
 	if (relay->timing) {
@@ -330,7 +331,7 @@ static void relay_time(struct tcp_relay *relay)
 /* ---- both directions */
 
 /* What the guest did to the pipe that concerns operations in flight, too. */
-static void relay_look(struct tcp_relay *relay)
+static void relay_look(struct relay *relay)
 {
 	struct stream *stream = relay->stream;
 	struct ring_span in = ring_peek(&stream->pipe.in);
@@ -348,7 +349,7 @@ static void relay_look(struct tcp_relay *relay)
 }
 
 /* What is in flight for a direction that is over keeps memory of the ring: have it back soon. */
-static void relay_cancel(struct tcp_relay *relay)
+static void relay_cancel(struct relay *relay)
 {
 	bool stop = relay->recv_done || (relay->discard && relay->receiving == RECEIVING_TO_RING);
 	if (stop && relay->receiving != RECEIVING_NOTHING && !relay->recv_cancelled) {
@@ -361,7 +362,7 @@ static void relay_cancel(struct tcp_relay *relay)
 	}
 }
 
-static void relay_settle(struct tcp_relay *relay)
+static void relay_settle(struct relay *relay)
 {
 	struct stream *stream = relay->stream;
 	if (stream->guest_closed && relay->send_done && !relay->recv_done &&
@@ -379,7 +380,7 @@ static void relay_settle(struct tcp_relay *relay)
 	stream_release(stream);
 }
 
-static void relay_pump(struct tcp_relay *relay)
+static void relay_pump(struct relay *relay)
 {
 	relay_look(relay);
 	relay_send(relay);
@@ -393,7 +394,7 @@ static void relay_signal(struct stream *stream)
 }
 
 static const struct protocol_ops relay_protocol = {
-	.name = "tcp-relay",
+	.name = "relay",
 	.trim = relay_trim,
 	.signal = relay_signal,
 	.closed = relay_signal,
@@ -401,12 +402,12 @@ static const struct protocol_ops relay_protocol = {
 	.send_ahead = relay_send_ahead,
 };
 
-int tcp_relay_create(struct stream *stream, int fd)
+int relay_create(struct stream *stream, int fd)
 {
-	struct tcp_relay *relay = calloc(1, sizeof(*relay));
+	struct relay *relay = calloc(1, sizeof(*relay));
 	if (relay == NULL)
 		return -ENOMEM;
-	*relay = (struct tcp_relay){
+	*relay = (struct relay){
 		.stream = stream,
 		.io = loop_io(stream->loop),
 		.fd = fd,

@@ -1,0 +1,17 @@
+/*
+ * relay: a connected stream socket, carried by a stream's pipe as raw bytes both ways
+ * (PROTOCOL.md section 6.9).
+ */
+#ifndef FERRULE_MONITOR_RELAY_H
+#define FERRULE_MONITOR_RELAY_H
+
+struct stream;
+
+/*
+ * The stream (held by the caller, who hands it over) and the connected socket become a relay,
+ * which ends by itself. 0, or -ENOMEM: then both are still the caller's. Follow with
+ * stream_opened or stream_begin and stream_signal.
+ */
+int relay_create(struct stream *stream, int fd);
+
+#endif
