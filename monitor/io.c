@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -147,6 +148,12 @@ void io_sync(struct io *io, struct io_op *op, int fd, bool data_only)
 void io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value)
 {
 	io->backend->wake(io, op, fd, ret_value);
+}
+
+void io_poll(struct io *io, struct io_op *op, int fd, short events)
+{
+	assert(events == POLLIN || events == POLLOUT);
+	io->backend->poll(io, op, fd, events);
 }
 
 void io_close_socket(struct io *io, int fd)

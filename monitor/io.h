@@ -43,7 +43,7 @@ struct io_op {
 		socklen_t *ret_len;
 		struct event *timer;
 	};
-	uint64_t offset; /* or a time */
+	uint64_t offset; /* or a time, or events of poll(2) */
 	int fd;
 	int result;
 	uint8_t kind, state;
@@ -95,6 +95,12 @@ void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
  * then. One operation for each eventfd, which may be a blocking one, and no other reader.
  */
 void io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
+/*
+ * Completes once poll(2) would tell one of 'events', POLLIN or POLLOUT, or an error or hang-up, which
+ * need not be asked for: right away when that is so already. The result is what poll(2) tells. Takes
+ * nothing from the descriptor; one that can always be read or written, as a file, is not to be waited for.
+ */
+void io_poll(struct io *io, struct io_op *op, int fd, short events);
 /* Nobody waits for it: closing cannot be retried. A file's close can be its deletion, and take long (400 MiB:
  * 23 ms), so a thread does it for many at a time (io_close.h); a socket's is done at once. */
 void io_close_socket(struct io *io, int fd);

@@ -23,6 +23,7 @@ struct io_backend {
 		uint64_t offset);
 	void (*sync)(struct io *io, struct io_op *op, int fd, bool data_only);
 	void (*wake)(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
+	void (*poll)(struct io *io, struct io_op *op, int fd, short events);
 	void (*close_socket)(struct io *io, int fd);
 	void (*forget)(struct io *io, int fd); /* NULL: it keeps nothing of a descriptor */
 	void (*timeout)(struct io *io, struct io_timer *timer, uint64_t ns);

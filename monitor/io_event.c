@@ -11,6 +11,7 @@
  *            not tried but waits. That is safe because readiness is asked for by level: what is
  *            there already is told too. accept and connect know no such flag, so their sockets
  *            become O_NONBLOCK.
+ *   poll     As an operation on a socket, which asks poll(2) and takes nothing.
  *   eventfd  Waited for by edge and never read: each write to it is an edge.
  *   file     Always ready, says the kernel, and then it blocks. Tried with RWF_NOWAIT, which has
  *            what lies in the page cache; what that cannot have, and sync, go to a worker
@@ -34,6 +35,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -111,6 +113,15 @@ static int try_connect(const struct io_op *op)
 	return errno == EINPROGRESS || errno == EALREADY ? EVENT_NOT_READY : -errno;
 }
 
+static int try_poll(const struct io_op *op)
+{
+	struct pollfd asked = {.fd = op->fd, .events = (short)op->offset};
+	int result = poll(&asked, 1, 0);
+	if (result > 0)
+		return asked.revents;
+	return result == 0 || errno == EINTR ? EVENT_NOT_READY : -errno;
+}
+
 /* The result, or EVENT_NOT_READY. */
 static int try(const struct io_op *op)
 {
@@ -125,6 +136,8 @@ static int try(const struct io_op *op)
 		return result_of(accept4(op->fd, op->bytes, op->ret_len, SOCK_CLOEXEC));
 	case EVENT_CONNECT:
 		return try_connect(op);
+	case EVENT_POLL:
+		return try_poll(op);
 	default: /* EVENT_WAKE */
 		return 0;
 	}
@@ -149,7 +162,9 @@ static bool worth_trying(const struct io_op *op, int result)
 
 static enum direction direction_of(const struct io_op *op)
 {
-	return op->kind == EVENT_SEND || op->kind == EVENT_CONNECT ? WRITING : READING;
+	bool writes = op->kind == EVENT_SEND || op->kind == EVENT_CONNECT ||
+		      (op->kind == EVENT_POLL && op->offset == POLLOUT);
+	return writes ? WRITING : READING;
 }
 
 static void direction_unregister(struct direction_state *direction)
@@ -441,6 +456,12 @@ static void event_io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret
 	start_ready(owner_of(io), op, EVENT_WAKE, fd);
 }
 
+static void event_io_poll(struct io *io, struct io_op *op, int fd, short events)
+{
+	op->offset = (uint64_t)events;
+	start_ready(owner_of(io), op, EVENT_POLL, fd);
+}
+
 static bool closing_add(struct event_closing *closing, int fd)
 {
 	if (closing->count == closing->room) {
@@ -651,6 +672,7 @@ static const struct io_backend event_backend = {
 	.write = event_io_write,
 	.sync = event_io_sync,
 	.wake = event_io_wake,
+	.poll = event_io_poll,
 	.close_socket = event_io_close_socket,
 	.forget = event_io_forget,
 	.timeout = event_io_timeout,

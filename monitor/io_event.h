@@ -22,6 +22,7 @@ enum event_kind {
 	EVENT_SEND,
 	EVENT_ACCEPT,
 	EVENT_CONNECT,
+	EVENT_POLL,
 	/* others */
 	EVENT_WAKE,
 	EVENT_READ,

@@ -177,6 +177,13 @@ static void uring_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_va
 	uring_read(io, op, fd, ret_value, sizeof(*ret_value), 0);
 }
 
+static void uring_poll(struct io *io, struct io_op *op, int fd, short events)
+{
+	struct io_uring_sqe *sqe = entry(io, op);
+	io_uring_prep_poll_add(sqe, fd, (unsigned)events);
+	own(sqe, op);
+}
+
 static void uring_close_socket(struct io *io, int fd)
 {
 	struct io_uring_sqe *sqe = entry(io, NULL);
@@ -283,6 +290,7 @@ static const struct io_backend uring_backend = {
 	.write = uring_write,
 	.sync = uring_sync,
 	.wake = uring_wake,
+	.poll = uring_poll,
 	.close_socket = uring_close_socket,
 	.timeout = uring_timeout,
 	.cancel = uring_cancel,

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -12,70 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "monitor/io.h"
-#include "tests/lib/suite.h"
+#include "tests/lib/io_one.h"
 
 #define BIG_LEN (4u << 20) /* more than a socket takes */
-
-static struct io *io;
-
-/* An operation with its outcome. */
-struct one {
-	struct io_timer timer; /* its op for all that is no timer */
-	int result;
-	unsigned times; /* that it was completed */
-};
-
-static bool starting; /* done() must not come now */
-
-static void one_done(struct io_op *op, int result)
-{
-	struct one *one = io_container(op, struct one, timer.op);
-
-	expect(!starting);
-	one->result = result;
-	one->times++;
-}
-
-static struct io_op *op_of(struct one *one)
-{
-	*one = (struct one){.timer = {.op = {one_done}}};
-	return &one->timer.op;
-}
-
-#define START(call)                                                                                \
-	do {                                                                                       \
-		starting = true;                                                                   \
-		call;                                                                              \
-		starting = false;                                                                  \
-	} while (0)
-
-static int finish(struct one *one)
-{
-	while (one->times == 0)
-		io_turn(io, true);
-	expect_equal(one->times, 1);
-	return one->result;
-}
-
-/* Whatever can complete without anybody's doing has then. */
-static void settle(void)
-{
-	for (int i = 0; i < 20; i++)
-		if (io_unsubmitted(io) || io_ready(io))
-			io_turn(io, false);
-}
-
-static void begin(int backend)
-{
-	expect_equal(io_create(&io, (enum io_choice)backend), 0);
-}
-
-static void end(void)
-{
-	expect_equal(io_in_flight(io), 0);
-	io_destroy(io);
-}
 
 static void make_pair(int fds[2])
 {
@@ -437,10 +375,10 @@ START_TEST(cancelled_before_a_turn)
 	make_pair(fds);
 	START(io_recv(io, op_of(&one), fds[0], &byte, 1));
 	START((op_of(&timer), io_timeout(io, &timer.timer, 1000000000u)));
-	starting = true;
+	one_starting = true;
 	io_cancel(io, &one.timer.op);
 	io_cancel(io, &timer.timer.op);
-	starting = false;
+	one_starting = false;
 	expect_equal(finish(&one), -ECANCELED);
 	expect_equal(finish(&timer), -ECANCELED);
 	io_close_socket(io, fds[0]);
@@ -825,27 +763,7 @@ static const TTest *const *const tests[] = {
 	&done_may_start_again,
 };
 
-/* Where io_uring is refused, its half of the tests has nothing to say. */
-static int first_backend(void)
-{
-	struct io *tried;
-
-	if (io_create(&tried, IO_URING) < 0) {
-		printf("io_uring is refused here: libevent alone\n");
-		return IO_EVENT;
-	}
-	io_destroy(tried);
-	return IO_URING;
-}
-
 int main(void)
 {
-	Suite *suite = suite_create("io");
-	TCase *tcase = tcase_create("backend");
-	int first = first_backend();
-
-	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
-		tcase_add_loop_test(tcase, *tests[i], first, IO_EVENT + 1);
-	suite_add_tcase(suite, tcase);
-	return suite_run(suite);
+	return io_suite_run("io", tests, sizeof(tests) / sizeof(tests[0]));
 }
