@@ -11,6 +11,8 @@ enum protocol_number {
 	PROTOCOL_FS = 0,         /* fs.h */
 	PROTOCOL_TCP_LISTEN = 1, /* tcp.h */
 	PROTOCOL_TCP_CONNECT = 2,
+	PROTOCOL_UNIX_LISTEN = 4, /* unix.h */
+	PROTOCOL_UNIX_CONNECT = 5,
 	PROTOCOL_COUNT,
 };
 

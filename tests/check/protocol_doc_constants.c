@@ -5,6 +5,7 @@
 #include "control/control.h"
 #include "protocol/fs.h"
 #include "protocol/tcp.h"
+#include "protocol/unix.h"
 #include "tests/check/protocol_doc.h"
 
 struct constant {
@@ -21,6 +22,8 @@ static const struct constant constants[] = {
 	CONSTANT(PROTOCOL_FS),
 	CONSTANT(PROTOCOL_TCP_LISTEN),
 	CONSTANT(PROTOCOL_TCP_CONNECT),
+	CONSTANT(PROTOCOL_UNIX_LISTEN),
+	CONSTANT(PROTOCOL_UNIX_CONNECT),
 	CONSTANT(FRAME_HEADER_LEN),
 	CONSTANT(FRAME_LEN_MAX),
 	CONSTANT(FRAME_REPLY),
@@ -56,6 +59,10 @@ static const struct constant constants[] = {
 	CONSTANT(ENDPOINT_IPV6),
 	CONSTANT(TCP_LISTEN_V6ONLY),
 	CONSTANT(ENDPOINT_HOST_MAX),
+	CONSTANT(UNIX_STREAM),
+	CONSTANT(UNIX_SEQPACKET),
+	CONSTANT(UNIX_LISTEN_REPLACE),
+	CONSTANT(UNIX_LISTEN_NAME_MAX),
 };
 #define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
 

@@ -6,6 +6,7 @@
 #include "protocol/fs.h"
 #include "protocol/open.h"
 #include "protocol/tcp.h"
+#include "protocol/unix.h"
 
 static const struct wire_field header_fields[] = {
 	WIRE_FIELD_U32(struct frame, length),
@@ -90,6 +91,11 @@ const struct message_row message_rows[] = {
 	FRAME("IncomingConnection", &tcp_incoming_message),
 	PAYLOAD("Connect", &tcp_connect_message),
 	PAYLOAD("Connected", &tcp_connected_message),
+	PAYLOAD("UnixListen", &unix_listen_message),
+	FRAME("IncomingUnix", &unix_incoming_message),
+	PAYLOAD("UnixConnect", &unix_connect_message),
+	PAYLOAD("UnixConnected", &unix_connected_message),
+	FRAME("Packet", &unix_packet_message),
 };
 
 #define ROW_COUNT (sizeof(message_rows) / sizeof(message_rows[0]))
