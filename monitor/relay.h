@@ -5,6 +5,8 @@
 #ifndef FERRULE_MONITOR_RELAY_H
 #define FERRULE_MONITOR_RELAY_H
 
+#define RELAY_STALL_NS 30000000000u /* without a byte taken, after CloseStream: the peer is given up */
+
 struct stream;
 
 /*

@@ -38,6 +38,8 @@ const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
 	[PROTOCOL_FS] = &fs_protocol,
 	[PROTOCOL_TCP_LISTEN] = &tcp_listen_protocol,
 	[PROTOCOL_TCP_CONNECT] = &tcp_connect_protocol,
+	[PROTOCOL_UNIX_LISTEN] = &unix_listen_protocol,
+	[PROTOCOL_UNIX_CONNECT] = &unix_connect_protocol,
 };
 
 /* Attaches the pipe of a slot whose rings are known, as an empty one. */

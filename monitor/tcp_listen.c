@@ -27,11 +27,12 @@ static int join(void *context, struct stream *stream, int fd)
 	return relay_create(stream, fd);
 }
 
-static void announce(struct stream *listener, const struct frame *frame, uint64_t stream_id, int fd,
-	const struct sockaddr_storage *peer)
+static void announce(void *context, struct stream *listener, const struct frame *frame,
+	const struct stream *stream, int fd, const struct sockaddr_storage *peer)
 {
+	(void)context;
 	struct tcp_incoming incoming = {
-		.stream_id = stream_id,
+		.stream_id = stream->id,
 		.remote = address_from_sockaddr(peer),
 		.local = address_local(fd),
 	};
