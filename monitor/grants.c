@@ -1,5 +1,5 @@
 /* Mounts, and the end of all grants. Addresses are read in grants_net.c and asked for in
- * grants_cover.c. */
+ * grants_cover.c, UNIX sockets in grants_unix.c. */
 #include "monitor/grants.h"
 
 #include <errno.h>
@@ -9,35 +9,22 @@
 #include <unistd.h>
 
 #include "monitor/complaint.h"
+#include "monitor/path.h"
 
 /* ---- mounts */
 
-/* The directory without '.', '//' and a '/' at the end, to be freed. */
+/* The guest's directory, as a guest asks for it; to be freed. */
 static int normal_path(const struct complaint *about, const char *path, size_t len, char **ret_path)
 {
-	char *normal = calloc(1, len + 2);
-	size_t used = 0;
+	char *normal = malloc(len + 2);
 
 	if (normal == NULL)
 		return complain_memory(about);
-	for (size_t at = 0, end; at < len; at = end + 1) {
-		end = at;
-		while (end < len && path[end] != '/')
-			end++;
-		size_t part = end - at;
-		if (part == 0 || (part == 1 && path[at] == '.'))
-			continue;
-		if (part == 2 && path[at] == '.' && path[at + 1] == '.') {
-			free(normal);
-			return complain(about, EINVAL, "has '..' in the guest's directory",
-				"write the path without it");
-		}
-		normal[used++] = '/';
-		memcpy(normal + used, path + at, part);
-		used += part;
+	if (!path_normal(path, len, normal)) {
+		free(normal);
+		return complain(about, EINVAL, "has '..' in the guest's directory",
+			"write the path without it");
 	}
-	if (used == 0)
-		normal[0] = '/';
 	*ret_path = normal;
 	return 0;
 }
@@ -144,6 +131,7 @@ void grants_free(struct grants *grants)
 	}
 	for (size_t i = 0; i < grants->mount_count; i++)
 		free_mount(&grants->mount[i]);
+	grants_free_unix(grants);
 	free(grants->publish);
 	free(grants->mount);
 	*grants = (struct grants){0};

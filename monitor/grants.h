@@ -53,12 +53,27 @@ struct grant_mount {
 	int fd;            /* O_PATH | O_DIRECTORY of host_path, open for the life of the monitor */
 };
 
+struct grant_unix {
+	char *path;       /* as the guest asks for it: path_normal's form, or "@name", an abstract socket */
+	bool listen, connect;
+	bool below;       /* 'path' is a directory: what is below it is granted */
+	int fd;           /* O_PATH | O_DIRECTORY: 'path', or the directory that it is in; -1: abstract */
+};
+
+/* Where a UNIX socket is. */
+struct unix_place {
+	int directory;    /* O_PATH; -1: an abstract socket */
+	const char *path; /* below it, without '..', not empty; or the abstract name, without '@' */
+};
+
 struct grants {
 	struct grant_list net[GRANT_USE_COUNT];
 	struct grant_publish *publish;
 	size_t publish_count;
 	struct grant_mount *mount;
 	size_t mount_count;
+	struct grant_unix *unix_socket;
+	size_t unix_count;
 };
 
 /* Each reads one option's value and adds it. 0, or a negative errno with a sentence in ret_error. */
@@ -67,9 +82,11 @@ int grants_add_connect(struct grants *grants, const char *value, char *ret_error
 int grants_add_udp(struct grants *grants, const char *value, char *ret_error, size_t error_len);
 int grants_add_publish(struct grants *grants, const char *value, char *ret_error, size_t error_len);
 int grants_add_mount(struct grants *grants, const char *value, char *ret_error, size_t error_len);
+int grants_add_unix(struct grants *grants, const char *value, char *ret_error, size_t error_len);
 /* Adds what a grants file holds: a line for each, as the options have it (README). */
 int grants_add_file(struct grants *grants, const char *path, char *ret_error, size_t error_len);
 void grants_free(struct grants *grants);
+void grants_free_unix(struct grants *grants); /* part of it */
 
 /*
  * Can each granted or published port be bound? Binds and closes again, so that a port that is in use
@@ -111,6 +128,12 @@ const struct endpoint *grants_published(const struct grants *grants, bool udp, u
 
 /* The mount whose guest path is exactly this; NULL: none. */
 const struct grant_mount *grants_mount(const struct grants *grants, const char *path, size_t path_len);
+
+/*
+ * May the guest listen there ('listen'), or connect? 'path' is path_normal's form, or "@name"; *ret_place, set when it
+ * may, points into it.
+ */
+bool grants_unix(const struct grants *grants, bool listen, const char *path, struct unix_place *ret_place);
 
 /*
  * Logs (a few times a second at most) and counts a refusal: what was asked for, "127.0.0.1:80" or

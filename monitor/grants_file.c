@@ -24,6 +24,7 @@ static const struct {
 	{"udp", grants_add_udp},
 	{"publish", grants_add_publish},
 	{"mount", grants_add_mount},
+	{"unix", grants_add_unix},
 };
 
 static add_grant *find_word(const char *word)
@@ -65,7 +66,8 @@ static int add_line(struct grants *grants, char *line, char *ret_error, size_t e
 	add_grant *add = find_word(word);
 	if (add == NULL)
 		return log_sentence(ret_error, error_len, EINVAL,
-			"there is no grant '%s'; write listen, connect, udp, publish or mount",
+			"there is no grant '%s'; write listen, connect, udp, publish, mount or "
+			"unix",
 			word);
 	if (alone)
 		return log_sentence(ret_error, error_len, EINVAL,

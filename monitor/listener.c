@@ -97,6 +97,34 @@ static void cancel_accepts(struct listener *listener, unsigned keep)
 	}
 }
 
+void listener_ended(struct stream *stream)
+{
+	ring_finish(&stream->pipe.out);
+	stream_flush(stream);
+	stream_release(stream);
+}
+
+static void listener_end(struct listener *listener)
+{
+	struct stream *stream = listener->stream;
+	const struct listener_ops *ops = listener->ops;
+	void *context = listener->context;
+	rate_forget(&loop_limits(stream->loop)->accepts, &listener->turn);
+	loop_limits(stream->loop)->posted -= listener->posted_count;
+	for (uint32_t i = 0; i < listener->posted_count; i++)
+		posted_release(listener->posted[i].stream, ECONNABORTED);
+	for (uint32_t i = 0; i < listener->waiting_count; i++)
+		close(listener->waiting[i].fd);
+	io_forget(listener->io, listener->fd);
+	close(listener->fd); /* a listening socket's close does not wait */
+	stream->relay = NULL;
+	free(listener);
+	if (ops->end != NULL)
+		ops->end(context, stream);
+	else
+		listener_ended(stream);
+}
+
 /* Everything in flight comes back first; then nothing is left. */
 static void listener_settle(struct listener *listener)
 {
@@ -108,24 +136,8 @@ static void listener_settle(struct listener *listener)
 		if (listener->retrying)
 			io_cancel(listener->io, &listener->retry.op);
 	}
-	if (listener->accepting != 0 || listener->retrying)
-		return;
-	struct stream *stream = listener->stream;
-	rate_forget(&loop_limits(stream->loop)->accepts, &listener->turn);
-	loop_limits(stream->loop)->posted -= listener->posted_count;
-	for (uint32_t i = 0; i < listener->posted_count; i++)
-		posted_release(listener->posted[i].stream, ECONNABORTED);
-	for (uint32_t i = 0; i < listener->waiting_count; i++)
-		close(listener->waiting[i].fd);
-	io_forget(listener->io, listener->fd);
-	close(listener->fd); /* a listening socket's close does not wait */
-	if (listener->ops->ended != NULL)
-		listener->ops->ended(listener->context);
-	ring_finish(&stream->pipe.out);
-	stream_flush(stream);
-	stream->relay = NULL;
-	free(listener);
-	stream_release(stream);
+	if (listener->accepting == 0 && !listener->retrying)
+		listener_end(listener);
 }
 
 /* ---- accepting */
@@ -144,7 +156,8 @@ static void listener_join(struct listener *listener, int fd, const struct sockad
 	}
 	stats.connections_accepted++;
 	rate_spend(&loop_limits(listener->stream->loop)->accepts, 1);
-	listener->ops->announce(listener->stream, &frame, posted.stream->id, fd, peer);
+	listener->ops->announce(
+		listener->context, listener->stream, &frame, posted.stream, fd, peer);
 	stream_begin(posted.stream);
 	stream_signal(posted.stream);
 }
@@ -304,6 +317,8 @@ void listener_signal(struct stream *stream)
 	struct listener *listener = stream->relay;
 	struct frame frame;
 	const unsigned char *body;
+	if (listener == NULL) /* it has come to its end */
+		return;
 	/* Room for this request's reply and for those that accepts in flight will need. */
 	while (!listener->closing && stream_room(stream, reply_room(listener, 1))) {
 		int result = stream_frame(stream, &frame, &body);
@@ -325,6 +340,8 @@ void listener_signal(struct stream *stream)
 void listener_closed(struct stream *stream)
 {
 	struct listener *listener = stream->relay;
+	if (listener == NULL)
+		return;
 	listener->closing = true;
 	listener_settle(listener);
 }

@@ -21,13 +21,16 @@ struct listener_ops {
 	 */
 	int (*join)(void *context, struct stream *stream, int fd);
 	/*
-	 * Answers the Accept by stream_send on the listener's stream: IncomingConnection, at most
-	 * LISTENER_REPLY_MAX bytes. There is room for it.
+	 * Answers the Accept by stream_send on the listener's stream, of at most LISTENER_REPLY_MAX bytes, for
+	 * which there is room: 'stream' is the connection with 'peer' now.
 	 */
-	void (*announce)(struct stream *listener, const struct frame *frame, uint64_t stream_id, int fd,
-			const struct sockaddr_storage *peer);
-	/* The listener has ended, its socket is closed. NULL: nothing is to be done. */
-	void (*ended)(void *context);
+	void (*announce)(void *context, struct stream *listener, const struct frame *frame,
+			const struct stream *stream, int fd, const struct sockaddr_storage *peer);
+	/*
+	 * The listener's socket is closed. What else is to be done before the guest is told so is done, and listener_ended
+	 * called, at once or later. NULL: nothing is.
+	 */
+	void (*end)(void *context, struct stream *listener);
 };
 
 #define LISTENER_REPLY_MAX 96u /* bytes of a frame */
@@ -40,5 +43,7 @@ struct listener_ops {
 int listener_create(struct stream *stream, int fd, const struct listener_ops *ops, void *context);
 void listener_signal(struct stream *stream);
 void listener_closed(struct stream *stream);
+/* Tells the guest of the end, and lets go of the stream. */
+void listener_ended(struct stream *stream);
 
 #endif

@@ -15,7 +15,7 @@
 #define POLL_US_MAX 1000000u
 
 static option_parse parse_listen, parse_connect, parse_udp, parse_publish, parse_grants, parse_dns,
-	parse_add_host, parse_mount, parse_engine, parse_io, parse_memory, parse_limit, parse_env,
+	parse_add_host, parse_mount, parse_unix, parse_engine, parse_io, parse_memory, parse_limit, parse_env,
 	parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
@@ -38,8 +38,8 @@ const struct option_row option_rows[] = {
 		"machine, at ADDR or on every IPv4 address",
 		parse_publish},
 	{"grants", 0, "FILE",
-		"grants, one in a line: listen, connect, udp, publish or\n"
-		"mount, and its value; # begins a comment",
+		"grants, one in a line: listen, connect, udp, publish,\n"
+		"mount or unix, and its value; # begins a comment",
 		parse_grants},
 	{"dns", 0, "ADDR[:PORT]",
 		"ask this name server for the names that the guest\n"
@@ -51,6 +51,11 @@ const struct option_row option_rows[] = {
 		"the guest may use HOSTDIR under the name GUESTDIR,\n"
 		"read-only unless :rw is said",
 		parse_mount},
+	{"unix", 0, "PATH[:listen|:connect]",
+		"the guest may listen at and connect to the UNIX socket\n"
+		"PATH, or any below the directory PATH; @NAME: an\n"
+		"abstract one. With an end behind it only one of these",
+		parse_unix},
 	{"engine", 0, "kvm|process|auto",
 		"what runs the guest: KVM, or a Linux process (a hosted\n"
 		"guest, which is not confined: of NAME.elf, the NAME\n"
@@ -133,6 +138,11 @@ static int parse_mount(
 	struct options *options, const char *value, char *ret_error, size_t error_len)
 {
 	return grants_add_mount(&options->config.grants, value, ret_error, error_len);
+}
+
+static int parse_unix(struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	return grants_add_unix(&options->config.grants, value, ret_error, error_len);
 }
 
 static int parse_engine(

@@ -13,7 +13,8 @@
  *   receiving  socket -> guest. recv(2) straight into the ring. End of file finishes
  *              the ring, an error fails it with the errno after the bytes before it.
  *   discarding takes the place of receiving when the guest will read no more: what the peer
- *              still says is dropped, so that it can go on to the point where it listens.
+ *              still says is dropped, so that it can go on to the point where it listens. TCP
+ *              drops it uncopied, UNIX sockets cannot.
  *
  * A direction ends once: 'send_done', 'recv_done'. With both done and nothing in flight the
  * socket is closed and the stream let go. CloseStream counts as finished for what is
@@ -21,6 +22,10 @@
  * lost by it: bytes that the peer has not acknowledged, or unread input, for which the kernel
  * would send a RST that overtakes them. A peer that takes nothing for
  * RELAY_STALL_NS after CloseStream is reset: a stream must not be held for ever.
+ *
+ * UNIX sockets have no reset. What was sent to one lies with the peer and cannot be lost any more;
+ * of unread input closing makes an ECONNRESET for the peer, behind all that it has to read. So
+ * where TCP is reset a UNIX socket is closed, and only unread input is waited for.
  *
  * Linux tells a socket's error once, to whichever operation asks first. When the send took
  * it, the receive sees an end of file; the ring is then failed with what the send was told.
@@ -46,8 +51,7 @@
 
 #define RELAY_QUANTUM                                                                              \
 	(256u << 10) /* bytes per operation: how long one stream may keep the thread */
-#define RELAY_LINGER_NS 2000000000u  /* for the peer to take the last bytes and end its side */
-#define RELAY_STALL_NS  30000000000u /* without a byte taken, after CloseStream */
+#define RELAY_LINGER_NS 2000000000u /* for the peer to take the last bytes and end its side */
 
 enum receiving {
 	RECEIVING_NOTHING,
@@ -85,7 +89,8 @@ struct relay {
 	bool timer_lingers; /* it was started when all was sent */
 	bool send_done;
 	bool recv_done;
-	bool discard;   /* the guest reads no more */
+	bool discard; /* the guest reads no more */
+	bool tcp;
 	bool trims;     /* memory of the ring is to be given back before the next receive */
 	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
 	size_t sent_ahead;  /* bytes that the guest has still to commit */
@@ -94,6 +99,9 @@ struct relay {
 	uint64_t received;  /* bytes */
 	struct idle *idle;  /* NULL: it may be idle for ever */
 };
+
+/* Where bytes of UNIX sockets go that nobody wants; those of many at a time, and never read. */
+static unsigned char dropped[64u << 10];
 
 static void relay_pump(struct relay *relay);
 
@@ -274,7 +282,11 @@ static void relay_receive(struct relay *relay)
 	}
 	if (relay->discard) {
 		relay->receiving = RECEIVING_TO_DISCARD;
-		io_discard(relay->io, &relay->recv_op, relay->fd, most);
+		if (relay->tcp)
+			io_discard(relay->io, &relay->recv_op, relay->fd, most);
+		else
+			io_recv(relay->io, &relay->recv_op, relay->fd, dropped,
+				most < sizeof(dropped) ? most : sizeof(dropped));
 		return;
 	}
 	struct ring_span room = ring_reserve(out);
@@ -332,7 +344,8 @@ static void recv_complete(struct io_op *op, int result)
 static bool something_to_lose(const struct relay *relay)
 {
 	int unsent = 0, unread = 0;
-	ioctl(relay->fd, SIOCOUTQ, &unsent); /* not acknowledged; a FIN counts for one */
+	if (relay->tcp)
+		ioctl(relay->fd, SIOCOUTQ, &unsent); /* not acknowledged; a FIN counts for one */
 	ioctl(relay->fd, SIOCINQ, &unread);
 	return unsent != 0 || unread != 0;
 }
@@ -510,8 +523,10 @@ static const struct protocol_ops relay_protocol = {
 int relay_create(struct stream *stream, int fd, uint64_t idle_ns)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
+	int domain = AF_INET;
 	if (relay == NULL)
 		return -ENOMEM;
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){sizeof(domain)});
 	*relay = (struct relay){
 		.stream = stream,
 		.io = loop_io(stream->loop),
@@ -521,6 +536,7 @@ int relay_create(struct stream *stream, int fd, uint64_t idle_ns)
 		.timer = {.op = {timer_complete}},
 		.send_turn = {send_turn},
 		.recv_turn = {recv_turn},
+		.tcp = domain != AF_UNIX,
 	};
 	if (idle_ns != 0 && idle_create(relay, idle_ns) < 0) {
 		free(relay);

@@ -6,6 +6,7 @@
 #define FERRULE_MONITOR_RELAY_H
 
 #include <stdint.h>
+#define RELAY_STALL_NS 30000000000u /* without a byte taken, after CloseStream: the peer is given up */
 
 struct stream;
 

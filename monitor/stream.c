@@ -43,6 +43,8 @@ const struct protocol_ops *const stream_protocols[PROTOCOL_COUNT] = {
 	[PROTOCOL_TCP_LISTEN] = &tcp_listen_protocol,
 	[PROTOCOL_TCP_CONNECT] = &tcp_connect_protocol,
 	[PROTOCOL_UDP] = &udp_protocol,
+	[PROTOCOL_UNIX_LISTEN] = &unix_listen_protocol,
+	[PROTOCOL_UNIX_CONNECT] = &unix_connect_protocol,
 	[PROTOCOL_NETWORK] = &network_protocol,
 };
 

@@ -59,8 +59,10 @@ extern const struct protocol_ops tcp_listen_protocol;  /* tcp_listen.c */
 extern const struct protocol_ops tcp_connect_protocol; /* tcp_connect.c */
 extern const struct protocol_ops udp_protocol;         /* udp_bind.c */
 extern const struct protocol_ops network_protocol;     /* network.c */
+extern const struct protocol_ops unix_listen_protocol; /* unix_listen.c */
+extern const struct protocol_ops unix_connect_protocol; /* unix_connect.c */
 
-#define STREAM_OPEN_PAYLOAD_MAX (2u + FS_PATH_MAX) /* bytes of an opening payload: Mount's is the longest */
+#define STREAM_OPEN_PAYLOAD_MAX (18u + FS_PATH_MAX) /* bytes of an opening payload: UnixListen's is the longest */
 
 enum stream_state {
 	STREAM_FREE,

@@ -26,18 +26,25 @@ static int join(void *context, struct stream *stream, int fd)
 	return relay_create(stream, fd, tcp_options_idle_ns(context));
 }
 
-static void announce(struct stream *listener, const struct frame *frame, uint64_t stream_id, int fd,
-	const struct sockaddr_storage *peer)
+static void announce(void *context, struct stream *listener, const struct frame *frame,
+	const struct stream *stream, int fd, const struct sockaddr_storage *peer)
 {
+	(void)context;
 	struct tcp_incoming incoming = {
-		.stream_id = stream_id,
+		.stream_id = stream->id,
 		.remote = address_from_sockaddr(peer),
 		.local = address_local(fd),
 	};
 	stream_send(listener, &tcp_incoming_message, frame, &incoming);
 }
 
-static const struct listener_ops tcp_listener = {.join = join, .announce = announce, .ended = free};
+static void end(void *context, struct stream *listener)
+{
+	free(context);
+	listener_ended(listener);
+}
+
+static const struct listener_ops tcp_listener = {.join = join, .announce = announce, .end = end};
 
 /* ---- opening */
 

@@ -12,6 +12,8 @@ enum protocol_number {
 	PROTOCOL_TCP_LISTEN = 1, /* tcp.h */
 	PROTOCOL_TCP_CONNECT = 2,
 	PROTOCOL_UDP = 3,        /* udp.h */
+	PROTOCOL_UNIX_LISTEN = 4, /* unix.h */
+	PROTOCOL_UNIX_CONNECT = 5,
 	PROTOCOL_NETWORK = 6,    /* network.h */
 	PROTOCOL_COUNT,
 };

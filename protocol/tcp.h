@@ -13,7 +13,7 @@
 #include "protocol/open.h"
 
 enum tcp_type {
-	TCP_ACCEPT = STREAM_FIRST, /* guest; monitor's reply is TCP_INCOMING with the same request id */
+	TCP_ACCEPT = STREAM_FIRST, /* guest; monitor's reply is TCP_INCOMING with the same request id. Of UNIX listeners, too */
 	TCP_INCOMING,              /* IncomingConnection, or an errno */
 	TCP_TYPE_END,
 };

@@ -7,6 +7,7 @@
 #include "protocol/network.h"
 #include "protocol/tcp.h"
 #include "protocol/udp.h"
+#include "protocol/unix.h"
 #include "tests/check/protocol_doc.h"
 
 struct constant {
@@ -25,6 +26,8 @@ static const struct constant constants[] = {
 	CONSTANT(PROTOCOL_TCP_CONNECT),
 	CONSTANT(PROTOCOL_UDP),
 	CONSTANT(PROTOCOL_NETWORK),
+	CONSTANT(PROTOCOL_UNIX_LISTEN),
+	CONSTANT(PROTOCOL_UNIX_CONNECT),
 	CONSTANT(FRAME_HEADER_LEN),
 	CONSTANT(FRAME_LEN_MAX),
 	CONSTANT(FRAME_REPLY),
@@ -74,6 +77,10 @@ static const struct constant constants[] = {
 	CONSTANT(NETWORK_BROADCAST),
 	CONSTANT(NETWORK_POINT_TO_POINT),
 	CONSTANT(NETWORK_MULTICAST),
+	CONSTANT(UNIX_STREAM),
+	CONSTANT(UNIX_SEQPACKET),
+	CONSTANT(UNIX_LISTEN_REPLACE),
+	CONSTANT(UNIX_LISTEN_NAME_MAX),
 };
 #define CONSTANT_COUNT (sizeof(constants) / sizeof(constants[0]))
 

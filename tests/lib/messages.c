@@ -8,6 +8,7 @@
 #include "protocol/open.h"
 #include "protocol/tcp.h"
 #include "protocol/udp.h"
+#include "protocol/unix.h"
 
 static const struct wire_field header_fields[] = {
 	WIRE_FIELD_U32(struct frame, length),
@@ -102,6 +103,11 @@ const struct message_row message_rows[] = {
 	PAYLOAD("Bound", &udp_bound_message),
 	FRAME("Datagram", &udp_datagram_message),
 	FRAME("SendError", &udp_send_error_message),
+	PAYLOAD("UnixListen", &unix_listen_message),
+	FRAME("IncomingUnix", &unix_incoming_message),
+	PAYLOAD("UnixConnect", &unix_connect_message),
+	PAYLOAD("UnixConnected", &unix_connected_message),
+	FRAME("Packet", &unix_packet_message),
 };
 
 #define ROW_COUNT (sizeof(message_rows) / sizeof(message_rows[0]))

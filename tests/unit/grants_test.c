@@ -534,7 +534,7 @@ static const struct {
 	{"\n\nlisten", " line 3: listen has no value; write"},
 	{"listen # 127.0.0.1:80", " line 1: listen has no value; write"},
 	{"allow any",
-		" line 1: there is no grant 'allow'; write listen, connect, udp, publish or mount"},
+		" line 1: there is no grant 'allow'; write listen, connect, udp, publish, mount or unix"},
 	{"listen=127.0.0.1:80", " line 1: there is no grant 'listen=127.0.0.1:80'; write"},
 };
 
