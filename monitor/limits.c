@@ -72,6 +72,14 @@ int limits_add(struct limits_config *config, const char *value, char *ret_error,
 	return 0;
 }
 
+bool limits_take_connect(struct limits *limits)
+{
+	if (rate_allows(&limits->connects) == 0)
+		return false;
+	rate_spend(&limits->connects, 1);
+	return true;
+}
+
 void limits_init(struct limits *limits, struct io *io, const struct limits_config *config)
 {
 	*limits = (struct limits){0};

@@ -26,5 +26,7 @@ struct limits {
 };
 
 void limits_init(struct limits *limits, struct io *io, const struct limits_config *config);
+/* May another connection be made in this second? Then it is counted. */
+bool limits_take_connect(struct limits *limits);
 
 #endif

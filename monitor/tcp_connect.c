@@ -407,12 +407,10 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 		stream_refuse(stream, EPROTO);
 		return;
 	}
-	struct rate *rate = &loop_limits(stream->loop)->connects;
-	if (rate_allows(rate) == 0) {
+	if (!limits_take_connect(loop_limits(stream->loop))) {
 		stream_refuse(stream, EAGAIN);
 		return;
 	}
-	rate_spend(rate, 1);
 	target_read_address(&target);
 	enum grant_name name = target_granted(loop_reach(stream->loop),
 		&loop_config(stream->loop)->config->grants, GRANT_TCP_CONNECT, &target);

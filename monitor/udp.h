@@ -21,6 +21,7 @@
 #define FERRULE_MONITOR_UDP_H
 
 #include "monitor/io.h"
+#include "monitor/rate.h"
 #include "monitor/stream.h"
 #include "monitor/udp_peers.h"
 #include "protocol/udp.h"
@@ -42,6 +43,7 @@ struct udp_socket {
 	struct endpoint remote; /* of a connected socket; else ENDPOINT_NAME */
 	bool ipv6;              /* of the kernel's family AF_INET6 */
 	struct io_op readable, writable;
+	struct rate_waiter receive_turn, send_turn; /* for what the limits allow */
 	bool awaits_readable, awaits_writable; /* in flight */
 	bool deaf;              /* the guest reads no more */
 	bool closing, cancelled;

@@ -84,6 +84,21 @@ static int set_options(int fd, bool ipv6, const struct udp_bind *wanted, const s
 	return udp_message_ask(fd, ipv6);
 }
 
+/* The user's limit counts bytes of datagrams, the kernel's size, twice as much, also what it needs
+ * itself. */
+static int limit_queue(int fd, uint64_t limit)
+{
+	int size = 0;
+
+	if (limit == 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &(socklen_t){sizeof(size)}) < 0)
+		return -errno;
+	if ((uint64_t)size / 2 > limit && !set(fd, SOL_SOCKET, SO_RCVBUF, (int)limit))
+		return -errno;
+	return 0;
+}
+
 static int bind_to(int fd, const struct endpoint *local)
 {
 	struct sockaddr_storage address;
@@ -138,6 +153,9 @@ static int make_socket(
 	if (parts.fd < 0)
 		return -errno;
 	result = set_up(parts.fd, &parts, wanted, &place);
+	if (result == 0)
+		result = limit_queue(
+			parts.fd, loop_config(stream->loop)->config->limits.datagram_queue);
 	if (result == 0)
 		result = udp_socket_create(stream, &parts);
 	if (result < 0)

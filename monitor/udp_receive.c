@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 #include "monitor/udp.h"
@@ -133,8 +134,17 @@ void udp_receive(struct udp_socket *socket)
 	socket->deaf |= batch.room.end != 0;
 	if (socket->deaf || socket->closing || socket->awaits_readable)
 		return;
-	while (outcome == MORE && batch.count < UDP_BATCH && batch.filled < UDP_QUANTUM)
+	struct rate *rate = &loop_limits(socket->stream->loop)->receives;
+	uint64_t allowed = rate_allows(rate);
+	if (allowed == 0) {
+		rate_wait(rate, &socket->receive_turn);
+		return;
+	}
+	if (allowed > UDP_QUANTUM)
+		allowed = UDP_QUANTUM;
+	while (outcome == MORE && batch.count < UDP_BATCH && batch.filled < allowed)
 		outcome = receive_one(socket, &batch);
+	rate_spend(rate, batch.filled);
 	ring_commit_rewind(out, batch.filled);
 	if (outcome == NO_ROOM)
 		await_room(socket, batch.wanted);

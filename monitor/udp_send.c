@@ -5,6 +5,7 @@
 
 #include "monitor/address.h"
 #include "monitor/grants.h"
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 #include "monitor/target.h"
@@ -13,6 +14,7 @@
 /* Frames that are checked, and lie one behind the other at the start of the ring. */
 struct batch {
 	unsigned count;
+	uint64_t most;         /* bytes, but for one frame */
 	size_t end[UDP_BATCH]; /* bytes of the ring up to the end of each frame */
 	struct mmsghdr header[UDP_BATCH];
 	struct udp_message message[UDP_BATCH];
@@ -110,7 +112,7 @@ static int gather(struct udp_socket *socket, struct batch *batch)
 	const unsigned char *body;
 	size_t taken = 0;
 
-	while (batch->count < UDP_BATCH && taken < UDP_QUANTUM) {
+	while (batch->count < UDP_BATCH && taken < batch->most) {
 		bool first = batch->count == 0;
 		int result = first ? stream_frame(stream, &frame, &body)
 				   : stream_frame_behind(stream, taken, &frame, &body);
@@ -139,8 +141,12 @@ static int gather(struct udp_socket *socket, struct batch *batch)
 
 static void sent(struct udp_socket *socket, const struct batch *batch, unsigned count)
 {
+	uint64_t bytes = 0;
+
 	for (unsigned i = 0; i < count; i++)
-		stats.bytes_to_host += batch->message[i].span.iov_len;
+		bytes += batch->message[i].span.iov_len;
+	stats.bytes_to_host += bytes;
+	rate_spend(&loop_limits(socket->stream->loop)->sends, bytes);
 	stats.datagrams_to_host += count;
 	ring_consume(&socket->stream->pipe.in, batch->end[count - 1]);
 }
@@ -169,8 +175,16 @@ void udp_send(struct udp_socket *socket)
 	struct batch batch;
 	uint64_t begun = ring_consumer_position(&socket->stream->pipe.in);
 
+	struct rate *rate = &loop_limits(socket->stream->loop)->sends;
 	batch.now_ms = udp_now_ms();
 	while (!socket->awaits_writable && !socket->closing) {
+		batch.most = rate_allows(rate);
+		if (batch.most == 0) {
+			rate_wait(rate, &socket->send_turn);
+			return;
+		}
+		if (batch.most > UDP_QUANTUM)
+			batch.most = UDP_QUANTUM;
 		if (ring_consumer_position(&socket->stream->pipe.in) - begun >= UDP_QUANTUM) {
 			loop_again(socket->stream->loop, socket->stream->slot);
 			return;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "monitor/address.h"
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/trim.h"
 #include "monitor/udp.h"
@@ -106,6 +107,8 @@ static void settle(struct udp_socket *socket)
 	}
 	if (socket->awaits_readable || socket->awaits_writable)
 		return;
+	rate_forget(&loop_limits(stream->loop)->receives, &socket->receive_turn);
+	rate_forget(&loop_limits(stream->loop)->sends, &socket->send_turn);
 	io_forget(socket->io, socket->fd);
 	/* Before the guest is told: then the port is free. Closing a datagram socket does not wait.
 	 */
@@ -135,6 +138,16 @@ static void pump(struct udp_socket *socket)
 	}
 	stream_flush(stream);
 	settle(socket);
+}
+
+static void receive_turn(struct rate_waiter *waiter)
+{
+	pump(io_container(waiter, struct udp_socket, receive_turn));
+}
+
+static void send_turn(struct rate_waiter *waiter)
+{
+	pump(io_container(waiter, struct udp_socket, send_turn));
 }
 
 void udp_socket_signal(struct stream *stream)
@@ -171,6 +184,8 @@ int udp_socket_create(struct stream *stream, const struct udp_parts *parts)
 		.ipv6 = parts->ipv6,
 		.readable = {readable_complete},
 		.writable = {writable_complete},
+		.receive_turn = {receive_turn},
+		.send_turn = {send_turn},
 	};
 	struct endpoint local = address_local(parts->fd);
 	socket->local = udp_plain(&local);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/stats.h"
 #include "monitor/unix.h"
@@ -142,6 +143,10 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 	struct unix_connect wanted;
 	if (wire_decode(&unix_connect_message, &wanted, payload.data, payload.len) < 0) {
 		stream_refuse(stream, EPROTO);
+		return;
+	}
+	if (!limits_take_connect(loop_limits(stream->loop))) {
+		stream_refuse(stream, EAGAIN);
 		return;
 	}
 	struct unix_connector *connector = calloc(1, sizeof(*connector));

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "monitor/io.h"
+#include "monitor/limits.h"
 #include "monitor/loop.h"
 #include "monitor/relay.h"
 #include "monitor/stats.h"
@@ -50,10 +51,11 @@ struct packets {
 	int fd;
 	uint32_t packet_max; /* bytes */
 	struct io_op in_op, out_op;
-	struct io_timer timer; /* runs after CloseStream only */
-	bool awaiting_in;      /* in flight */
-	bool awaiting_out;     /* in flight */
-	bool timing;           /* in flight */
+	struct io_timer timer;                      /* runs after CloseStream only */
+	struct rate_waiter receive_turn, send_turn; /* for what the limits allow */
+	bool awaiting_in;                           /* in flight */
+	bool awaiting_out;                          /* in flight */
+	bool timing;                                /* in flight */
 	bool send_done;
 	bool recv_done;
 	bool cancelled;     /* all that is in flight, since both are done */
@@ -87,6 +89,7 @@ static bool send_packet(struct packets *packets, const struct unix_packet *packe
 	while (result < 0 && errno == EINTR);
 	if (result >= 0) {
 		stats.bytes_to_host += (size_t)result;
+		rate_spend(&loop_limits(packets->stream->loop)->sends, (uint64_t)result);
 		packets->sent++;
 		return true;
 	}
@@ -133,7 +136,12 @@ static void packets_send(struct packets *packets)
 	struct stream *stream = packets->stream;
 	struct frame frame;
 	const unsigned char *body;
+	struct rate *rate = &loop_limits(stream->loop)->sends;
 	while (!packets->send_done && !packets->awaiting_out) {
+		if (rate_allows(rate) == 0) {
+			rate_wait(rate, &packets->send_turn);
+			return;
+		}
 		int result = stream_frame(stream, &frame, &body);
 		if (result == 0)
 			return;
@@ -261,8 +269,13 @@ static ssize_t receive_one(struct packets *packets)
 
 static void packets_receive(struct packets *packets)
 {
+	struct rate *rate = &loop_limits(packets->stream->loop)->receives;
 	size_t bytes = 0;
 	for (unsigned i = 0; !packets->recv_done && !packets->awaiting_in; i++) {
+		if (rate_allows(rate) == 0) {
+			rate_wait(rate, &packets->receive_turn);
+			return;
+		}
 		if (i == TURN_PACKETS || bytes >= TURN_BYTES) {
 			loop_again(packets->stream->loop, packets->stream->slot);
 			return;
@@ -271,6 +284,7 @@ static void packets_receive(struct packets *packets)
 		if (len < 0)
 			return;
 		bytes += (size_t)len;
+		rate_spend(rate, (size_t)len);
 	}
 }
 
@@ -340,6 +354,8 @@ static void packets_settle(struct packets *packets)
 	stream_flush(stream);
 	if (!over || packets->awaiting_in || packets->awaiting_out || packets->timing)
 		return;
+	rate_forget(&loop_limits(stream->loop)->receives, &packets->receive_turn);
+	rate_forget(&loop_limits(stream->loop)->sends, &packets->send_turn);
 	io_close_socket(packets->io, packets->fd);
 	stream->relay = NULL;
 	free(packets);
@@ -352,6 +368,16 @@ static void packets_pump(struct packets *packets)
 	packets_send(packets);
 	packets_receive(packets);
 	packets_settle(packets);
+}
+
+static void receive_turn(struct rate_waiter *waiter)
+{
+	packets_pump(io_container(waiter, struct packets, receive_turn));
+}
+
+static void send_turn(struct rate_waiter *waiter)
+{
+	packets_pump(io_container(waiter, struct packets, send_turn));
 }
 
 static void packets_signal(struct stream *stream)
@@ -387,6 +413,8 @@ int unix_packet_create(struct stream *stream, int fd)
 		.in_op = {in_complete},
 		.out_op = {out_complete},
 		.timer = {.op = {timer_complete}},
+		.receive_turn = {receive_turn},
+		.send_turn = {send_turn},
 	};
 	stream->relay = packets;
 	stream->protocol = &packets_protocol;
