@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-#define STEPS_MOST 2u /* buckets that one entry more or less adds or takes away */
-#define SPARSE     4u /* a table with fewer entries than one in so many buckets shrinks */
+#define SPLITS_MOST 2u /* of one entry more */
+#define SPARSE      4u /* a table with fewer entries than one in so many buckets shrinks */
+#define MERGES_MOST (2 * SPARSE) /* of one entry less: it has to shrink faster than it empties */
 
 static unsigned log2_of(uint64_t number)
 {
@@ -135,7 +136,7 @@ void kv_table_added(struct kv_table *table, struct kv_memory *memory)
 {
 	table->count++;
 	/* Without memory for another segment the buckets get longer, and all else goes on. */
-	for (unsigned i = 0; i < STEPS_MOST && table->count > table->buckets; i++)
+	for (unsigned i = 0; i < SPLITS_MOST && table->count > table->buckets; i++)
 		if (!split_bucket(table, memory))
 			break;
 }
@@ -147,7 +148,7 @@ struct kv_entry *kv_table_remove(
 
 	*link = entry->next;
 	table->count--;
-	for (unsigned i = 0; i < STEPS_MOST; i++)
+	for (unsigned i = 0; i < MERGES_MOST; i++)
 		if (table->buckets > KV_BUCKETS_LEAST && table->count < table->buckets / SPARSE)
 			merge_bucket(table, memory);
 	return entry;
