@@ -27,6 +27,17 @@ int service_run(const struct service *service, const char *address, void *argume
 	return 1;
 }
 
+void service_linger(struct stream *stream, uint64_t ms)
+{
+	deadline until = in_milliseconds(ms);
+	const unsigned char *data;
+	long len;
+
+	stream_finish(stream);
+	while ((len = stream_peek(stream, &data, 1, until)) > 0)
+		stream_consume(stream, (size_t)len);
+}
+
 int service_main(int argc, char **argv, const struct service *service)
 {
 	char help[512];

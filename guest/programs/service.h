@@ -21,4 +21,10 @@ int service_main(int argc, char **argv, const struct service *service);
  * with the program's name. */
 int service_run(const struct service *service, const char *address, void *argument);
 
+/*
+ * Ends our side and reads on for so many milliseconds, or to the end: a connection
+ * that is closed while bytes of the client are unread is reset, and the client may lose the answer.
+ */
+void service_linger(struct stream *stream, uint64_t ms);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "guest/programs/http_types.h"
 #include "guest/programs/remedy.h"
+#include "guest/programs/service.h"
 #include "guest/programs/text.h"
 #include "guest/programs/web_directory.h"
 #include "protocol/error.h"
@@ -146,21 +147,6 @@ static bool skip(struct stream *stream, uint64_t left)
 	return true;
 }
 
-/*
- * Ends our side and reads on for a while: a connection that is closed while
- * bytes of the client are unread is reset, and the client may lose the answer.
- */
-static void linger(struct stream *stream)
-{
-	deadline until = in_milliseconds(LINGER_MS);
-	const unsigned char *data;
-	long len;
-
-	stream_finish(stream);
-	while ((len = stream_peek(stream, &data, 1, until)) > 0)
-		stream_consume(stream, (size_t)len);
-}
-
 /* A body is skipped only behind an answer that did not refuse it. */
 static bool can_go_on(const struct http_request *request)
 {
@@ -180,7 +166,7 @@ static bool serve_one(struct exchange *exchange)
 		/* Whatever the method was to be: the page is sent. */
 		exchange->request.method = HTTP_GET;
 		answer_error(exchange, (int)-head);
-		linger(exchange->stream);
+		service_linger(exchange->stream, LINGER_MS);
 		return false;
 	}
 	if (!answer_request(exchange))
@@ -188,7 +174,7 @@ static bool serve_one(struct exchange *exchange)
 	stream_consume(exchange->stream, (size_t)head);
 	if (exchange->keep_alive)
 		return skip(exchange->stream, exchange->request.content_length);
-	linger(exchange->stream);
+	service_linger(exchange->stream, LINGER_MS);
 	return false;
 }
 

@@ -100,6 +100,11 @@ _Noreturn void guest_start(void)
 	scheduler_run();
 }
 
+uint64_t guest_heap_len(void)
+{
+	return platform_boot()->heap_len;
+}
+
 /* ---- time */
 
 uint64_t clock_now(void)
