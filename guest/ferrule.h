@@ -174,6 +174,53 @@ int tcp_serve(struct listener *listener,
 		void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument),
 		void *argument);
 
+/* ---- UDP */
+
+struct udp;
+
+/* What is known of a datagram beside its bytes. */
+struct udp_datagram {
+	struct endpoint peer;  /* who sent it */
+	struct endpoint local; /* the address that it was sent to: what udp_send_from answers from */
+	size_t len;            /* bytes that the caller has */
+	size_t full_len;       /* bytes that it had; more than len: the rest is lost */
+	uint32_t dropped;      /* datagrams lost since the one before, because they were not received fast enough */
+};
+
+/*
+ * A socket on this address. With port 0 and 0.0.0.0 or [::] it needs no grant: it hears from where it may send to. On any other
+ * it serves, where the grants allow that: it hears from all, and may answer them. -EACCES, -EADDRINUSE and so on.
+ *
+ * One fiber at a time may receive; any number send.
+ */
+int udp_bind(const struct endpoint *local, struct udp **ret_udp, deadline until);
+/* A socket with one peer, "address:port" or "name:port", that it may send to. */
+int udp_connect(const char *target, struct udp **ret_udp, deadline until);
+const struct endpoint *udp_local(const struct udp *udp);
+/* Of a connected socket; else its family is ENDPOINT_NAME. */
+const struct endpoint *udp_peer(const struct udp *udp);
+/*
+ * The next datagram: the bytes of it that are in ret_bytes, perhaps 0, or an errno. ret_datagram may be NULL.
+ * Of a connected socket also what became of one that was sent, -ECONNREFUSED for instance: once, and the socket goes on.
+ * -ECONNABORTED: it does not.
+ */
+long udp_receive(struct udp *udp, void *ret_bytes, size_t len, struct udp_datagram *ret_datagram, deadline until);
+/*
+ * Sends one datagram, waiting for room. peer NULL: the socket's. 0 says that it is on its way to the host, not that it was
+ * sent. -EMSGSIZE: it is longer than a datagram can be. In udp_send_from 'local' is the address that it
+ * is to come from, its port does not matter.
+ */
+int udp_send(struct udp *udp, const struct endpoint *peer, const void *bytes, size_t len, deadline until);
+int udp_send_from(struct udp *udp, const struct endpoint *local, const struct endpoint *peer, const void *bytes,
+		size_t len, deadline until);
+/*
+ * Why the host could not send a datagram: the oldest such word that udp_receive has met since the last call, or 0. -EACCES: no
+ * grant. Of a connected socket udp_receive says it itself.
+ */
+int udp_error(struct udp *udp, struct endpoint *ret_peer);
+/* Gives the socket back. What was sent before is still sent. */
+void udp_close(struct udp *udp);
+
 /* ---- what the host knows of the network */
 
 /*

@@ -17,11 +17,10 @@ bool help_asked(int argc, char **argv, const char *text)
 
 struct remedy {
 	int error;        /* 0: any other */
-	const char *text; /* what to do; what was wanted stands behind it when it ends in a space */
+	const char *text; /* what to do */
 };
 
 static const struct remedy listen_remedies[] = {
-	{EACCES, "allow it with --listen "},
 	{EADDRINUSE, "stop what listens there or choose another port"},
 	{EADDRNOTAVAIL, "choose an address that the host has, or 0.0.0.0 for all"},
 	{EAFNOSUPPORT, "choose an address of the other family"},
@@ -29,7 +28,6 @@ static const struct remedy listen_remedies[] = {
 };
 
 static const struct remedy connect_remedies[] = {
-	{EACCES, "allow it with --connect "},
 	{EINVAL, "write HOST:PORT, with a port from 1 to 65535"},
 	{ECONNREFUSED, "nobody listens there; start the server or correct the port"},
 	{EHOSTUNREACH, "no such host is known or reached; correct the name or address"},
@@ -39,23 +37,54 @@ static const struct remedy connect_remedies[] = {
 	{0, "check the host's network"},
 };
 
-static int tell(const char *program, const char *what, const char *target, int error,
-	const struct remedy *remedy)
+/* What could not be done, with which options it is granted, and what to do about other errors. */
+struct deed {
+	const char *what;   /* "listen on" */
+	const char *option; /* "--listen" */
+	const char *behind; /* what follows the address in its value */
+	const struct remedy *remedies;
+};
+
+static int tell(const char *program, const struct deed *deed, const char *target, int error)
 {
+	const struct remedy *remedy = deed->remedies;
+
+	if (error == -EACCES) {
+		fprintf(stderr, "%s: cannot %s %s (EACCES): allow it with %s %s%s\n", program,
+			deed->what, target, deed->option, target, deed->behind);
+		return 1;
+	}
 	while (remedy->error != 0 && remedy->error != -error)
 		remedy++;
-	bool again = remedy->text[strlen(remedy->text) - 1] == ' ';
-	fprintf(stderr, "%s: cannot %s %s (%s): %s%s\n", program, what, target,
-		wire_error_name(-error), remedy->text, again ? target : "");
+	fprintf(stderr, "%s: cannot %s %s (%s): %s\n", program, deed->what, target,
+		wire_error_name(-error), remedy->text);
 	return 1;
 }
 
 int cannot_listen(const char *program, const char *address, int error)
 {
-	return tell(program, "listen on", address, error, listen_remedies);
+	static const struct deed deed = {"listen on", "--listen", "", listen_remedies};
+
+	return tell(program, &deed, address, error);
 }
 
 int cannot_connect(const char *program, const char *target, int error)
 {
-	return tell(program, "connect to", target, error, connect_remedies);
+	static const struct deed deed = {"connect to", "--connect", "", connect_remedies};
+
+	return tell(program, &deed, target, error);
+}
+
+int cannot_bind(const char *program, const char *address, int error)
+{
+	static const struct deed deed = {"bind", "--udp", ":listen", listen_remedies};
+
+	return tell(program, &deed, address, error);
+}
+
+int cannot_send(const char *program, const char *target, int error)
+{
+	static const struct deed deed = {"send to", "--udp", ":connect", connect_remedies};
+
+	return tell(program, &deed, target, error);
 }

@@ -14,5 +14,8 @@ bool help_asked(int argc, char **argv, const char *text);
 /* One line on stderr about what tcp_listen or tcp_connect returned. Returns 1, the exit status. */
 int cannot_listen(const char *program, const char *address, int error);
 int cannot_connect(const char *program, const char *target, int error);
+/* The same of udp_bind and udp_connect. */
+int cannot_bind(const char *program, const char *address, int error);
+int cannot_send(const char *program, const char *target, int error);
 
 #endif

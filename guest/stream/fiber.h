@@ -4,8 +4,8 @@
  * and wait lists in guest/ferrule.h.
  *
  * guest/stream/ holds what a program links: fibers and their scheduler,
- * streams, the control pipe's client, and the typed calls for files, listeners
- * and connections. It may include guest/, pipe/, control/ and protocol/, and
+ * streams, the control pipe's client, and the typed calls for files, listeners,
+ * connections and UDP sockets. It may include guest/, pipe/, control/ and protocol/, and
  * the C library's strings, snprintf and malloc; it is compiled freestanding
  * for KVM and hosted for Linux.
  *
