@@ -39,23 +39,56 @@ static const struct remedy connect_remedies[] = {
 	{0, "check the host's network"},
 };
 
+static const struct remedy unix_listen_remedies[] = {
+	{EACCES, "check the permissions along the path, or allow it with --unix "},
+	{EADDRINUSE, "stop what listens there, or remove the file if it is no socket"},
+	{ENOENT, "create the directory that it is in"},
+	{ENOTDIR, "correct the path: a part of it is no directory"},
+	{ELOOP, "write the path without symbolic links"},
+	{ENAMETOOLONG, "choose a shorter name"},
+	{0, "choose another path"},
+};
+
+static const struct remedy unix_connect_remedies[] = {
+	{EACCES, "check the permissions along the path, or allow it with --unix "},
+	{ENOENT, "there is no such socket; start the server or correct the path"},
+	{ECONNREFUSED, "nobody listens there; start the server"},
+	{ENOTDIR, "correct the path: a part of it is no directory"},
+	{ELOOP, "write the path without symbolic links"},
+	{EPROTOTYPE, "it is no stream socket; choose another"},
+	{ETIMEDOUT, "the server does not accept; look after it"},
+	{0, "check the server and the path"},
+};
+
+const char *unix_path(const char *address)
+{
+	return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
+}
+
 static int tell(const char *program, const char *what, const char *target, int error,
 	const struct remedy *remedy)
 {
+	const char *path = unix_path(target);
+
 	while (remedy->error != 0 && remedy->error != -error)
 		remedy++;
 	bool again = remedy->text[strlen(remedy->text) - 1] == ' ';
 	fprintf(stderr, "%s: cannot %s %s (%s): %s%s\n", program, what, target,
-		wire_error_name(-error), remedy->text, again ? target : "");
+		wire_error_name(-error), remedy->text,
+		!again ? ""
+		: path ? path
+		       : target);
 	return 1;
 }
 
 int cannot_listen(const char *program, const char *address, int error)
 {
-	return tell(program, "listen on", address, error, listen_remedies);
+	return tell(program, "listen on", address, error,
+		unix_path(address) ? unix_listen_remedies : listen_remedies);
 }
 
 int cannot_connect(const char *program, const char *target, int error)
 {
-	return tell(program, "connect to", target, error, connect_remedies);
+	return tell(program, "connect to", target, error,
+		unix_path(target) ? unix_connect_remedies : connect_remedies);
 }
