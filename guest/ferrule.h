@@ -28,6 +28,7 @@
 #include "protocol/fs.h"
 #include "protocol/network.h"
 #include "protocol/tcp.h"
+#include "protocol/unix.h"
 
 /* ---- time: nanoseconds */
 
@@ -232,6 +233,50 @@ void udp_close(struct udp *udp);
 int name_resolve(const char *name, struct endpoint *ret_addresses, int most, uint32_t *ret_ttl_s, deadline until);
 /* The addresses of the host's interfaces that the grants let this guest see, at most `most` of them. How many there are. */
 int network_list(struct network_interface *ret_interfaces, int most, deadline until);
+/* ---- UNIX sockets of the host. A path is the host's, as --unix has it, or below a directory that it
+ * has; "@name": an abstract socket */
+
+/* Who is at the other end, as the host knows it (SO_PEERCRED). */
+struct unix_peer {
+	uint32_t pid; /* 0: not of the monitor's PID namespace */
+	uint32_t uid;
+	uint32_t gid;
+};
+
+/*
+ * Listens where the monitor's grants allow it. flags: enum unix_listen_flag; mode: permissions of the
+ * socket's file, 0: what the monitor's umask leaves. 0 or an errno, as bind(2)'s; -EACCES also without a grant. The
+ * file is removed when the listener is closed.
+ */
+int unix_listen(const char *path, enum unix_type type, uint32_t flags, uint32_t mode,
+		struct listener **ret_listener, deadline until);
+/* Takes the next connection. The peer may be NULL. -EINVAL: the listener is TCP's (as tcp_accept says of one of these). */
+int unix_accept(struct listener *listener, struct stream **ret_stream, struct unix_peer *ret_peer, deadline until);
+/* Waits while the listener's backlog is full. The peer may be NULL: who listens there. */
+int unix_connect(const char *path, enum unix_type type, struct stream **ret_stream, struct unix_peer *ret_peer,
+		deadline until);
+/* As tcp_serve. */
+int unix_serve(struct listener *listener,
+		void (*serve)(struct stream *stream, const struct unix_peer *peer, void *argument),
+		void *argument);
+
+/*
+ * Packets of UNIX_SEQPACKET, which are sent and received as one. On such a stream stream_finish, stream_fail,
+ * stream_stop, stream_close and wait_any are of use (it is readable when a packet is there, or the end), not the
+ * calls that move bytes. At most one fiber at a time sends, and one receives.
+ */
+
+/* Sends a packet, which may be empty. len, or an errno: -EMSGSIZE when it is longer than packet_max says,
+ * -EPIPE when the other side reads no more, -ETIMEDOUT when there was no room, and nothing was sent. */
+long packet_send(struct stream *stream, const void *bytes, size_t len, deadline until);
+/*
+ * Receives the next packet, or its first `room` bytes; what does not fit is lost. The number of bytes in
+ * ret_bytes; *ret_length (may be NULL) is the packet's length as it was sent, and more than that number
+ * when it was cut off. -ENODATA: the end, no packet follows; or the errno with which the stream failed.
+ */
+long packet_receive(struct stream *stream, void *ret_bytes, size_t room, size_t *ret_length, deadline until);
+/* Bytes of the longest packet that can be sent; 0: the stream has no packets. */
+size_t packet_max(const struct stream *stream);
 
 /* ---- files: paths below the guest directories that --mount gave */
 

@@ -5,6 +5,10 @@
  * closes a listener may listen at the same path right after: to it the file is gone. So a socket
  * that finds its path taken by a listener which is about to end waits for that end, and tries
  * again.
+ *
+ * Of a process that was killed, a monitor for one, the socket can be alive for a moment longer: the
+ * kernel lets go of an io_uring's accept after the process is gone. Who may replace what is dead is
+ * patient with what may be dying.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +25,9 @@
 
 #define LISTEN_BACKLOG 4096u
 
+#define DYING_TRIES 15u
+#define DYING_NS    20000000u /* between two */
+
 struct unix_listener {
 	struct stream *stream;
 	struct unix_path path;
@@ -29,7 +36,9 @@ struct unix_listener {
 	int result;              /* of the job */
 	struct unix_bound bound; /* once that was 0 */
 	bool waits;              /* for the end of another */
-	unsigned ends;           /* as the job began: 'ends' below */
+	struct io_timer dying;   /* until the next try */
+	unsigned tries;
+	unsigned ends; /* as the job began: 'ends' below */
 	struct unix_listener *next;
 };
 
@@ -176,25 +185,48 @@ static void made(struct unix_listener *listener)
 	stream_opened(stream, NULL, NULL);
 }
 
-static void make_done(struct worker_job *job)
+static void give_up(struct unix_listener *listener)
 {
-	struct unix_listener *listener = io_container(job, struct unix_listener, job);
-	if (listener->result == 0) {
-		made(listener);
-		return;
-	}
-	if (listener->result == -EADDRINUSE && !listener->stream->guest_closed) {
-		listener->waits = will_be_free(listener);
-		if (listener->waits)
-			return;
-		if (listener->ends != ends) {
-			make(listener);
-			return;
-		}
-	}
 	log_guest(LOG_WARNING, "the guest cannot listen on UNIX socket %.300s: %s",
 		listener->path.text, strerrorname_np(-listener->result));
 	refuse(listener, -listener->result);
+}
+
+static void dying_complete(struct io_op *op, int result)
+{
+	struct unix_listener *listener = io_container(op, struct unix_listener, dying.op);
+	if (result == -ETIME && !listener->stream->guest_closed)
+		make(listener);
+	else
+		give_up(listener);
+}
+
+/* The path is taken. True: it may soon be free, and is tried again then. */
+static bool try_again(struct unix_listener *listener)
+{
+	if (listener->stream->guest_closed)
+		return false;
+	listener->waits = will_be_free(listener);
+	if (listener->waits)
+		return true;
+	if (listener->ends != ends) {
+		make(listener);
+		return true;
+	}
+	if ((listener->wanted.flags & UNIX_LISTEN_REPLACE) == 0 || listener->tries == DYING_TRIES)
+		return false;
+	listener->tries++;
+	io_timeout(loop_io(listener->stream->loop), &listener->dying, DYING_NS);
+	return true;
+}
+
+static void make_done(struct worker_job *job)
+{
+	struct unix_listener *listener = io_container(job, struct unix_listener, job);
+	if (listener->result == 0)
+		made(listener);
+	else if (listener->result != -EADDRINUSE || !try_again(listener))
+		give_up(listener);
 }
 
 static void listen_open(struct stream *stream, struct wire_bytes payload)
@@ -221,6 +253,7 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 	listener->wanted = wanted;
 	listener->next = listeners;
 	listeners = listener;
+	listener->dying.op.done = dying_complete;
 	stream->relay = listener;
 	make(listener);
 }
@@ -234,7 +267,7 @@ static void listen_closed(struct stream *stream)
 	struct unix_listener *listener = stream->relay;
 	if (listener->waits)
 		refuse(listener, ECANCELED);
-	/* Else a job is in flight, and will see it. */
+	/* Else a job or a timer is in flight, and will see it. */
 }
 
 const struct protocol_ops unix_listen_protocol = {

@@ -26,13 +26,13 @@ static void make_cycle(void)
 }
 
 /* Reads nothing: what the client says is not asked for. */
-static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
+static void serve(struct stream *stream, void *argument)
 {
 	size_t at = 0, worthwhile = stream_write_capacity(stream) / 4;
 	unsigned char *room;
 	long space;
 
-	(void)peer, (void)argument;
+	(void)argument;
 	while ((space = stream_reserve(stream, &room, worthwhile, FOREVER)) > 0) {
 		size_t len =
 			sizeof(cycle) - at < (size_t)space ? sizeof(cycle) - at : (size_t)space;

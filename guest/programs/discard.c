@@ -3,12 +3,12 @@
  */
 #include "guest/programs/service.h"
 
-static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
+static void serve(struct stream *stream, void *argument)
 {
 	const unsigned char *data;
 	long len;
 
-	(void)peer, (void)argument;
+	(void)argument;
 	while ((len = stream_peek(stream, &data, 1, FOREVER)) > 0)
 		stream_consume(stream, (size_t)len);
 }

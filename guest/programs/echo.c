@@ -26,9 +26,9 @@ static bool echo_some(struct stream *stream)
 	return true;
 }
 
-static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
+static void serve(struct stream *stream, void *argument)
 {
-	(void)peer, (void)argument;
+	(void)argument;
 	while (echo_some(stream))
 		;
 }

@@ -1,5 +1,6 @@
 /*
- * kv [--listen ADDR:PORT] [--max-memory SIZE]: keys and values in memory, over the Redis protocol.
+ * kv [--listen ADDR:PORT|unix:PATH] [--max-memory SIZE]: keys and values in memory, over the Redis
+ * protocol.
  *
  * One fiber serves one connection. It runs all requests that have come, their
  * answers written side by side into the ring as they are made, and then waits;
@@ -81,10 +82,11 @@ static bool serve_some(struct stream *stream, struct kv_client *client, size_t *
 	return send_pieces(stream, reply) && !client->quit;
 }
 
-static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
+static void serve(struct stream *stream, void *argument)
 {
 	char peer_text[ENDPOINT_TEXT_LEN];
-	struct kv_client client = {.peer = endpoint_format(peer, peer_text), .local = argument};
+	struct kv_client client = {
+		.peer = endpoint_format(stream_peer(stream), peer_text), .local = argument};
 	size_t want = 1;
 
 	tick();
@@ -114,23 +116,25 @@ static void work(void *argument)
 
 /* ---- the program */
 
-static const char help[] = "usage: kv [--listen ADDR:PORT] [--max-memory SIZE]\n"
-			   "\n"
-			   "Keeps keys and their values in memory, for clients of Redis (RESP2): "
-			   "strings, which may expire.\n"
-			   "Listens on 127.0.0.1:6379 unless told otherwise. SIZE is in bytes, or "
-			   "has k, kb, m, mb, g or gb behind it;\n"
-			   "three quarters of the guest's heap unless told otherwise. What would "
-			   "exceed it is refused.\n"
-			   "\n"
-			   "It needs the grant --listen ADDR:PORT, and memory by --memory:\n"
-			   "  ferrule run --listen 127.0.0.1:6379 --memory 1G kv.elf\n";
+static const char help[] =
+	"usage: kv [--listen ADDR:PORT|unix:PATH] [--max-memory SIZE]\n"
+	"\n"
+	"Keeps keys and their values in memory, for clients of Redis (RESP2): "
+	"strings, which may expire.\n"
+	"Listens on 127.0.0.1:6379 unless told otherwise. SIZE is in bytes, or "
+	"has k, kb, m, mb, g or gb behind it;\n"
+	"three quarters of the guest's heap unless told otherwise. What would "
+	"exceed it is refused.\n"
+	"\n"
+	"It needs the grant --listen ADDR:PORT (or --unix PATH:listen), and memory by "
+	"--memory:\n"
+	"  ferrule run --listen 127.0.0.1:6379 --memory 1G kv.elf\n";
 
 /* 'what' is wrong with this argument. */
 static int usage(const char *argument, const char *what)
 {
 	fprintf(stderr,
-		"kv: '%s' %s; usage: kv [--listen ADDR:PORT] [--max-memory SIZE]; --help "
+		"kv: '%s' %s; usage: kv [--listen ADDR:PORT|unix:PATH] [--max-memory SIZE]; --help "
 		"explains\n",
 		argument, what);
 	return 2;
@@ -205,7 +209,8 @@ static int start(uint64_t limit)
 int main(int argc, char **argv)
 {
 	static const struct service service = {.name = "kv", .serve = serve};
-	static char address[ENDPOINT_TEXT_LEN] = "127.0.0.1:6379";
+	static char standard[] = "127.0.0.1:6379";
+	char *address = standard;
 	const char *size = NULL;
 	struct endpoint local;
 	uint64_t limit;
@@ -220,12 +225,10 @@ int main(int argc, char **argv)
 			return usage(argv[i], "is no option");
 		if (i + 1 == argc)
 			return usage(argv[i], "has no value");
-		if (!listen)
-			size = argv[++i];
-		else if (strlen(argv[++i]) >= sizeof(address))
-			return usage(argv[i], "is no address, as 127.0.0.1:6379 is one");
+		if (listen)
+			address = argv[++i];
 		else
-			strcpy(address, argv[i]);
+			size = argv[++i];
 	}
 	status = choose_limit(size, &limit);
 	if (!status)

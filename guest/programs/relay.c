@@ -1,6 +1,7 @@
 /*
- * relay LISTEN TARGET: connects each connection onward to TARGET and carries
- * the bytes both ways, with half-closes and resets as they come.
+ * relay LISTEN TARGET: a proxy between TCP and UNIX sockets, either way or within one kind.
+ * Connects each connection onward to TARGET and carries the bytes both ways, with half-closes
+ * and resets as they come; a UNIX socket has no reset, and is closed where TCP would be reset.
  */
 #include <stdio.h>
 #include <string.h>
@@ -87,13 +88,21 @@ static void pump_both(struct stream *near, struct stream *far)
 	}
 }
 
-static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
+static int connect_onward(const char *target, struct stream **ret_onward)
+{
+	const char *path = unix_path(target);
+	deadline until = in_milliseconds(CONNECT_TIMEOUT_MS);
+
+	return path ? unix_connect(path, UNIX_STREAM, ret_onward, NULL, until)
+		    : tcp_connect(target, ret_onward, until);
+}
+
+static void serve(struct stream *stream, void *argument)
 {
 	const char *target = argument;
 	struct stream *onward;
-	int error = tcp_connect(target, &onward, in_milliseconds(CONNECT_TIMEOUT_MS));
+	int error = connect_onward(target, &onward);
 
-	(void)peer;
 	if (error) {
 		cannot_connect("relay", target, error);
 		stream_fail(stream, ECONNRESET);
@@ -104,13 +113,19 @@ static void serve(struct stream *stream, const struct endpoint *peer, void *argu
 }
 
 static const char help[] =
-	"usage: relay LISTEN-ADDR:PORT TARGET-HOST:PORT\n"
+	"usage: relay LISTEN TARGET\n"
 	"\n"
-	"Connects each connection onward to the target, and carries the bytes both ways.\n"
+	"Connects each connection onward to the target, and carries the bytes both ways,\n"
+	"whatever they are. LISTEN is ADDR:PORT or unix:PATH, TARGET is HOST:PORT or\n"
+	"unix:PATH, a UNIX socket of the host. A socket's file that a dead server has\n"
+	"left at LISTEN is replaced.\n"
 	"\n"
-	"It needs the grants --listen ADDR:PORT and --connect HOST:PORT:\n"
+	"It needs the grants --listen ADDR:PORT or --unix PATH:listen, and\n"
+	"--connect HOST:PORT or --unix PATH:connect:\n"
 	"  ferrule run --listen 127.0.0.1:7003 --connect example.org:80 relay.elf \\\n"
-	"      127.0.0.1:7003 example.org:80\n";
+	"      127.0.0.1:7003 example.org:80\n"
+	"  ferrule run --unix /run/web.sock:listen --connect 127.0.0.1:8080 relay.elf \\\n"
+	"      unix:/run/web.sock 127.0.0.1:8080\n";
 
 int main(int argc, char **argv)
 {
@@ -119,8 +134,7 @@ int main(int argc, char **argv)
 	if (help_asked(argc, argv, help))
 		return 0;
 	if (argc != 3) {
-		fprintf(stderr,
-			"usage: relay LISTEN-ADDR:PORT TARGET-HOST:PORT; --help explains\n");
+		fprintf(stderr, "usage: relay LISTEN TARGET; --help explains\n");
 		return 2;
 	}
 	return service_run(&service, argv[1], argv[2]);

@@ -37,18 +37,51 @@ static const struct remedy connect_remedies[] = {
 	{0, "check the host's network"},
 };
 
+static const struct remedy unix_listen_remedies[] = {
+	{EADDRINUSE, "stop what listens there, or remove the file if it is no socket"},
+	{ENOENT, "create the directory that it is in"},
+	{ENOTDIR, "correct the path: a part of it is no directory"},
+	{ELOOP, "write the path without symbolic links"},
+	{ENAMETOOLONG, "choose a shorter name"},
+	{0, "choose another path"},
+};
+
+static const struct remedy unix_connect_remedies[] = {
+	{ENOENT, "there is no such socket; start the server or correct the path"},
+	{ECONNREFUSED, "nobody listens there; start the server"},
+	{ENOTDIR, "correct the path: a part of it is no directory"},
+	{ELOOP, "write the path without symbolic links"},
+	{EPROTOTYPE, "it is no stream socket; choose another"},
+	{ETIMEDOUT, "the server does not accept; look after it"},
+	{0, "check the server and the path"},
+};
+
+const char *unix_path(const char *address)
+{
+	return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
+}
+
 /* What could not be done, with which options it is granted, and what to do about other errors. */
 struct deed {
 	const char *what;   /* "listen on" */
 	const char *option; /* "--listen" */
 	const char *behind; /* what follows the address in its value */
 	const struct remedy *remedies;
+	const struct remedy *unix_remedies; /* of a "unix:PATH"; NULL: that is none */
 };
 
 static int tell(const char *program, const struct deed *deed, const char *target, int error)
 {
-	const struct remedy *remedy = deed->remedies;
+	const char *path = deed->unix_remedies ? unix_path(target) : NULL;
+	const struct remedy *remedy = path ? deed->unix_remedies : deed->remedies;
 
+	if (error == -EACCES && path) {
+		fprintf(stderr,
+			"%s: cannot %s %s (EACCES): check the permissions along the path, or allow "
+			"it with --unix %s\n",
+			program, deed->what, target, path);
+		return 1;
+	}
 	if (error == -EACCES) {
 		fprintf(stderr, "%s: cannot %s %s (EACCES): allow it with %s %s%s\n", program,
 			deed->what, target, deed->option, target, deed->behind);
@@ -63,28 +96,30 @@ static int tell(const char *program, const struct deed *deed, const char *target
 
 int cannot_listen(const char *program, const char *address, int error)
 {
-	static const struct deed deed = {"listen on", "--listen", "", listen_remedies};
+	static const struct deed deed = {
+		"listen on", "--listen", "", listen_remedies, unix_listen_remedies};
 
 	return tell(program, &deed, address, error);
 }
 
 int cannot_connect(const char *program, const char *target, int error)
 {
-	static const struct deed deed = {"connect to", "--connect", "", connect_remedies};
+	static const struct deed deed = {
+		"connect to", "--connect", "", connect_remedies, unix_connect_remedies};
 
 	return tell(program, &deed, target, error);
 }
 
 int cannot_bind(const char *program, const char *address, int error)
 {
-	static const struct deed deed = {"bind", "--udp", ":listen", listen_remedies};
+	static const struct deed deed = {"bind", "--udp", ":listen", listen_remedies, NULL};
 
 	return tell(program, &deed, address, error);
 }
 
 int cannot_send(const char *program, const char *target, int error)
 {
-	static const struct deed deed = {"send to", "--udp", ":connect", connect_remedies};
+	static const struct deed deed = {"send to", "--udp", ":connect", connect_remedies, NULL};
 
 	return tell(program, &deed, target, error);
 }

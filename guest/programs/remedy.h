@@ -11,7 +11,13 @@
  */
 bool help_asked(int argc, char **argv, const char *text);
 
-/* One line on stderr about what tcp_listen or tcp_connect returned. Returns 1, the exit status. */
+/* The PATH of an address "unix:PATH", a UNIX socket of the host; NULL: it is another kind of address. */
+const char *unix_path(const char *address);
+
+/*
+ * One line on stderr about what tcp_listen or tcp_connect returned, or, of a "unix:PATH", unix_listen or
+ * unix_connect. Returns 1, the exit status.
+ */
 int cannot_listen(const char *program, const char *address, int error);
 int cannot_connect(const char *program, const char *target, int error);
 /* The same of udp_bind and udp_connect. */

@@ -5,7 +5,29 @@
 #include "guest/programs/remedy.h"
 #include "protocol/error.h"
 
-int service_run(const struct service *service, const char *address, void *argument)
+/* What the loops of both kinds of listeners pass on. */
+struct serving {
+	const struct service *service;
+	void *argument;
+};
+
+static void serve_tcp(struct stream *stream, const struct endpoint *peer, void *argument)
+{
+	const struct serving *serving = argument;
+
+	(void)peer;
+	serving->service->serve(stream, serving->argument);
+}
+
+static void serve_unix(struct stream *stream, const struct unix_peer *peer, void *argument)
+{
+	const struct serving *serving = argument;
+
+	(void)peer;
+	serving->service->serve(stream, serving->argument);
+}
+
+static int run_tcp(const char *address, struct serving *serving)
 {
 	char text[ENDPOINT_TEXT_LEN];
 	struct endpoint local;
@@ -13,17 +35,41 @@ int service_run(const struct service *service, const char *address, void *argume
 	int error;
 
 	if (endpoint_parse(address, &local)) {
-		fprintf(stderr, "%s: '%s' is no address: write 127.0.0.1:7000 or [::1]:7000\n",
-			service->name, address);
+		fprintf(stderr,
+			"%s: '%s' is no address: write 127.0.0.1:7000, [::1]:7000 or unix:PATH\n",
+			serving->service->name, address);
 		return 2;
 	}
 	error = tcp_listen(&local, &listener, FOREVER);
 	if (error)
-		return cannot_listen(service->name, address, error);
-	printf("%s: listening on %s\n", service->name,
+		return cannot_listen(serving->service->name, address, error);
+	printf("%s: listening on %s\n", serving->service->name,
 		endpoint_format(listener_local(listener), text));
-	error = tcp_serve(listener, service->serve, argument);
-	fprintf(stderr, "%s: the listener failed (%s)\n", service->name, wire_error_name(-error));
+	return tcp_serve(listener, serve_tcp, serving);
+}
+
+static int run_unix(const char *address, struct serving *serving)
+{
+	struct listener *listener;
+	int error = unix_listen(
+		unix_path(address), UNIX_STREAM, UNIX_LISTEN_REPLACE, 0, &listener, FOREVER);
+
+	if (error)
+		return cannot_listen(serving->service->name, address, error);
+	printf("%s: listening on %s\n", serving->service->name, address);
+	return unix_serve(listener, serve_unix, serving);
+}
+
+int service_run(const struct service *service, const char *address, void *argument)
+{
+	static struct serving serving; /* fibers go on when this returns */
+	int status;
+
+	serving = (struct serving){service, argument};
+	status = unix_path(address) ? run_unix(address, &serving) : run_tcp(address, &serving);
+	if (status >= 0)
+		return status;
+	fprintf(stderr, "%s: the listener failed (%s)\n", service->name, wire_error_name(-status));
 	return 1;
 }
 
@@ -43,18 +89,19 @@ int service_main(int argc, char **argv, const struct service *service)
 	char help[512];
 
 	snprintf(help, sizeof(help),
-		"usage: %s [ADDR:PORT]\n"
+		"usage: %s [ADDR:PORT|unix:PATH]\n"
 		"\n"
 		"%s\n"
 		"Listens on %s unless told otherwise.\n"
 		"\n"
-		"It needs the grant --listen ADDR:PORT:\n"
+		"It needs the grant --listen ADDR:PORT, or --unix PATH:listen:\n"
 		"  ferrule run --listen %s %s.elf\n",
 		service->name, service->does, service->address, service->address, service->name);
 	if (help_asked(argc, argv, help))
 		return 0;
 	if (argc > 2) {
-		fprintf(stderr, "usage: %s [ADDR:PORT]; --help explains\n", service->name);
+		fprintf(stderr, "usage: %s [ADDR:PORT|unix:PATH]; --help explains\n",
+			service->name);
 		return 2;
 	}
 	return service_run(service, argc > 1 ? argv[1] : service->address, NULL);

@@ -11,13 +11,13 @@ struct service {
 	const char *name;
 	const char *does;    /* one sentence for --help */
 	const char *address; /* where it listens unless it is told otherwise */
-	void (*serve)(struct stream *stream, const struct endpoint *peer, void *argument);
+	void (*serve)(struct stream *stream, void *argument);
 };
 
-/* The main of "NAME [ADDR:PORT]". */
+/* The main of "NAME [ADDR:PORT|unix:PATH]". */
 int service_main(int argc, char **argv, const struct service *service);
 
-/* Listens and serves for good; returns the exit status when that fails, after a message that begins
+/* Listens at ADDR:PORT or unix:PATH, where a dead server's socket is replaced, and serves for good; returns the exit status when that fails, after a message that begins
  * with the program's name. */
 int service_run(const struct service *service, const char *address, void *argument);
 

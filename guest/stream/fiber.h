@@ -77,8 +77,6 @@ void timer_forget(struct fiber *fiber);
 void timer_expire(uint64_t now_ns);
 /* When the next one passes, or FOREVER. */
 uint64_t timer_next(void);
-/* As messages have it: milliseconds from now on, at least 1; FOREVER: 0. */
-uint32_t timer_milliseconds_left(deadline until);
 
 /* Taken by one fiber at a time. Zero-initialised. */
 struct fiber_mutex {

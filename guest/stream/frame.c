@@ -163,7 +163,7 @@ int stream_await_opened(struct stream *stream, const struct wire_message *opened
 		error = -(int)(frame.error & 0xffff);
 	else if (frame.type != STREAM_OPENED)
 		error = -EPROTO;
-	else
+	else if (opened_message)
 		error = wire_decode(
 			opened_message, ret_opened, body, frame.length - FRAME_HEADER_LEN);
 	frame_done(stream, &frame);
@@ -177,4 +177,16 @@ int stream_open_protocol(struct stream *stream, enum protocol_number protocol,
 	int error = stream_send_open(stream, protocol, payload_message, payload, until);
 
 	return error ? error : stream_await_opened(stream, opened_message, ret_opened, until);
+}
+
+uint32_t stream_timeout_ms(deadline until)
+{
+	uint64_t now = clock_now();
+
+	if (until == FOREVER)
+		return 0;
+	if (until <= now)
+		return 1;
+	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1
+						    : UINT32_MAX;
 }

@@ -55,7 +55,7 @@ int name_resolve(const char *name, struct endpoint *ret_addresses, int most, uin
 	deadline until)
 {
 	struct network_resolve request = {
-		.timeout_ms = timer_milliseconds_left(until), .host = {name, strlen(name)}};
+		.timeout_ms = stream_timeout_ms(until), .host = {name, strlen(name)}};
 	const unsigned char *body;
 	struct stream *stream;
 	struct frame frame;

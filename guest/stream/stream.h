@@ -19,6 +19,7 @@ struct stream {
 	uint16_t asked;      /* ring sizes that the request for it named, as control.c writes them */
 	bool dirty;          /* something moved since the peer was last asked whether to wake it */
 	bool ended;          /* finished or failed from here */
+	uint32_t packet_max; /* bytes of the longest packet that may be sent; 0: it has no packets */
 	bool filling;        /* the monitor reads a file into the room of 'out': nobody reserves */
 	struct stream *next; /* in the list of dirty, spare or freed streams */
 	struct wait_list waiters;
@@ -94,6 +95,9 @@ int stream_open_protocol(struct stream *stream, enum protocol_number protocol,
 int stream_send_open(struct stream *stream, enum protocol_number protocol,
 	const struct wire_message *payload_message, const void *payload, deadline until);
 int stream_await_opened(struct stream *stream, const struct wire_message *opened_message,
-	void *ret_opened, deadline until);
+	void *ret_opened, deadline until); /* opened_message NULL: the payload is not wanted */
+
+/* The deadline as opening payloads have it: milliseconds from now, at least 1; 0: none. */
+uint32_t stream_timeout_ms(deadline until);
 
 #endif

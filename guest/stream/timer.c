@@ -128,15 +128,3 @@ void timer_expire(uint64_t now_ns)
 		fiber_wake(fiber);
 	}
 }
-
-uint32_t timer_milliseconds_left(deadline until)
-{
-	uint64_t now = clock_now();
-
-	if (until == FOREVER)
-		return 0;
-	if (until <= now)
-		return 1;
-	return (until - now) / 1000000 < UINT32_MAX ? (uint32_t)((until - now) / 1000000) + 1
-						    : UINT32_MAX;
-}

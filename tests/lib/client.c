@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/lib/clock.h"
@@ -51,6 +52,21 @@ int client_connect(uint16_t port)
 
 	if (fd < 0)
 		ck_abort_msg("connect to port %u: %s", port, strerror(-fd));
+	return fd;
+}
+
+int client_connect_unix(const char *path, int type)
+{
+	struct timeval wait = {.tv_sec = CLIENT_WAIT_MS / 1000};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	expect(strlen(path) < sizeof(address.sun_path));
+	strcpy(address.sun_path, path);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) < 0 ||
+		connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		ck_abort_msg("connect to %s: %s", path, strerror(errno));
 	return fd;
 }
 

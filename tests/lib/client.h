@@ -1,5 +1,5 @@
 /*
- * client: TCP connections of a test to 127.0.0.1, with blocking calls that fail the
+ * client: connections of a test by TCP to 127.0.0.1, or to UNIX sockets, with blocking calls that fail the
  * test when they take longer than CLIENT_WAIT_MS or meet an error that was not asked for.
  */
 #ifndef FERRULE_TESTS_LIB_CLIENT_H
@@ -12,6 +12,8 @@
 #define CLIENT_WAIT_MS 20000
 
 int client_connect(uint16_t port);
+/* Of SOCK_STREAM or SOCK_SEQPACKET. */
+int client_connect_unix(const char *path, int type);
 void client_send(int fd, const void *bytes, size_t len);
 void client_receive(int fd, void *ret_bytes, size_t len);
 /* The same, of stream 'key' of the pattern (tests/lib/random.h), from 'position' on. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/lib/client.h"
@@ -36,7 +37,8 @@ static void serve_on_thread(const struct peer *peer, int connection)
 
 	setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
-	setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+	if (peer->port != 0)
+		setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
 	expect(served != NULL);
 	*served = (struct served){.peer = peer, .connection = connection};
 	expect_equal(pthread_create(&thread, NULL, serve_thread, served), 0);
@@ -66,6 +68,21 @@ void peer_start(struct peer *peer)
 		getsockname(peer->listen_fd, (struct sockaddr *)&address, &len) < 0)
 		ck_abort_msg("a native server: %s", strerror(errno));
 	peer->port = ntohs(address.sin_port);
+	expect_equal(pthread_create(&peer->thread, NULL, accept_thread, peer), 0);
+}
+
+void peer_start_unix(struct peer *peer, const char *path, int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	expect(strlen(path) < sizeof(address.sun_path));
+	strcpy(address.sun_path, path);
+	peer->port = 0;
+	peer->listen_fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	if (peer->listen_fd < 0 ||
+		bind(peer->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(peer->listen_fd, BACKLOG) < 0)
+		ck_abort_msg("a native server at %s: %s", path, strerror(errno));
 	expect_equal(pthread_create(&peer->thread, NULL, accept_thread, peer), 0);
 }
 
