@@ -64,6 +64,11 @@ int fs_path_walk(int directory, const char *path, uint64_t flags, uint32_t mode)
 	return fd;
 }
 
+int fs_path_walk_unlinked(int directory, const char *path, uint64_t flags)
+{
+	return walk_once(directory, path, flags, 0, RESOLVE_NO_SYMLINKS);
+}
+
 /* The inode behind an O_PATH descriptor, for use. */
 static int reopen(int walked, int flags)
 {
@@ -315,8 +320,7 @@ int fs_path_quick_walk(const struct fs_path_root *root, int directory, const cha
 	uint32_t flags, struct fs_walked *ret_walked)
 {
 	struct statx stat;
-	int result =
-		quick_walk(root, directory, path, walk_flags(flags), &stat, &ret_walked->fd);
+	int result = quick_walk(root, directory, path, walk_flags(flags), &stat, &ret_walked->fd);
 
 	if (result == 0)
 		result = type_check(stat.stx_mode, flags);

@@ -75,6 +75,8 @@ int fs_path_rename(int from_directory, const char *from, int to_directory, const
 
 /* The confined openat2 that all of these use: a descriptor or a negative errno. */
 int fs_path_walk(int directory, const char *path, uint64_t open_flags, uint32_t mode);
+/* The same, and no symbolic link is followed, wherever it leads (-ELOOP). */
+int fs_path_walk_unlinked(int directory, const char *path, uint64_t open_flags);
 
 /* Do these flags make sense together? 0 or -EINVAL. */
 int fs_path_flags_check(uint32_t open_flags);

@@ -7,7 +7,7 @@
  * the socket (io_poll), so no operation ever owns memory of the rings.
  *
  *   sending    guest -> socket, until it takes no more (then io_poll), the ring is empty, or the
- *              turn is over (stream_frame sees to that). When the guest finished and all is sent:
+ *              turn is over. When the guest finished and all is sent:
  *              shutdown(SHUT_WR). When it failed its direction: the socket is closed, at once.
  *   receiving  socket -> guest, while the next packet has room. How long it is only the socket
  *              knows: it is asked before, unless the ring is empty, and so has all the room
@@ -41,7 +41,7 @@
 #include "monitor/unix.h"
 #include "protocol/error.h"
 
-/* What may be received before others have their turn. */
+/* What may be moved one way before others have their turn. */
 #define TURN_PACKETS 256u
 #define TURN_BYTES   (256u << 10)
 
@@ -137,7 +137,12 @@ static void packets_send(struct packets *packets)
 	struct frame frame;
 	const unsigned char *body;
 	struct rate *rate = &loop_limits(stream->loop)->sends;
+	size_t bytes = 0;
 	while (!packets->send_done && !packets->awaiting_out) {
+		if (bytes >= TURN_BYTES) {
+			loop_again(stream->loop, stream->slot);
+			return;
+		}
 		if (rate_allows(rate) == 0) {
 			rate_wait(rate, &packets->send_turn);
 			return;
@@ -152,6 +157,7 @@ static void packets_send(struct packets *packets)
 			packets->send_done = true;
 		} else if (send_frame(packets, &frame, body)) {
 			stream_frame_done(stream, &frame);
+			bytes += frame.length;
 		} else {
 			return;
 		}

@@ -2,15 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "monitor/fs_path.h"
 
 #define PROC_FD     "/proc/self/fd/"
 #define FD_DIGITS   7u   /* of a descriptor's number */
@@ -27,13 +27,7 @@ struct address {
 
 static int walk(int directory, const char *path, uint64_t flags)
 {
-	struct open_how how = {
-		.flags = flags | O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
-	};
-	long fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
-
-	return fd < 0 ? -errno : (int)fd;
+	return fs_path_walk_unlinked(directory, path, flags | O_PATH);
 }
 
 /* ---- addresses */

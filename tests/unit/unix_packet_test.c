@@ -153,6 +153,30 @@ START_TEST(the_end_is_behind_the_last_packet)
 }
 END_TEST
 
+/* What was there before anybody had accepted. */
+START_TEST(packets_that_came_early)
+{
+	struct guest_stream listener = new_stream(), stream = new_stream();
+	struct unix_incoming in;
+	uint32_t length;
+	char *path = scratch_path("early");
+
+	expect_equal(unix_listen_at(&listener, path, UNIX_SEQPACKET, 0, 0), 0);
+	int fd = native_unix_connect(path, UNIX_SEQPACKET);
+	expect_equal(send(fd, "", 0, 0), 0);
+	expect_equal(send(fd, "x", 1, 0), 1);
+	expect_equal(send(fd, "", 0, 0), 0);
+	close(fd);
+	post(&listener, &stream);
+	expect_equal(unix_incoming_at(&listener, &in).error, 0);
+	expect_equal(packet_get(&stream, got, sizeof(got), &length), 0);
+	expect_equal(packet_get(&stream, got, sizeof(got), &length), 1);
+	expect_equal(packet_get(&stream, got, sizeof(got), &length), 0);
+	expect_equal(read_some(&stream, got, 1), 0);
+	free(path);
+}
+END_TEST
+
 START_TEST(guest_half_closes_first)
 {
 	struct guest_stream stream;
@@ -382,6 +406,7 @@ int main(void)
 	tcase_add_loop_test(packets, a_full_socket_is_waited_for, 0, 2);
 	tcase_add_loop_test(packets, what_is_cut_off_is_told, 0, 2);
 	tcase_add_loop_test(packets, the_end_is_behind_the_last_packet, 0, 2);
+	tcase_add_test(packets, packets_that_came_early);
 	tcase_add_loop_test(packets, guest_half_closes_first, 0, 2);
 	tcase_add_loop_test(packets, an_error_comes_behind_the_packets_before_it, 0, 2);
 	tcase_add_loop_test(packets, a_failing_guest_closes, 0, 2);

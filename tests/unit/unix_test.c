@@ -324,6 +324,37 @@ START_TEST(only_a_dead_socket_is_replaced)
 }
 END_TEST
 
+/* One that waits for a socket that seems to be alive to prove dead, and is closed meanwhile. */
+START_TEST(closed_while_hoping)
+{
+	char *path = scratch_path("alive");
+	int native = native_unix_listen(path, UNIX_STREAM, 5);
+	struct unix_listen wanted = {
+		.type = UNIX_STREAM,
+		.flags = UNIX_LISTEN_REPLACE,
+		.path = {path, strlen(path)},
+	};
+	unsigned char bytes[256];
+
+	for (int i = 0; i < 300; i++) { /* more than there are slots */
+		struct guest_stream listener = new_stream();
+		struct stream_open open = {PROTOCOL_UNIX_LISTEN, PROTOCOL_VERSION, {bytes, 0}};
+		open.payload.len =
+			wire_encode_body(&unix_listen_message, &wanted, bytes, sizeof(bytes));
+		guest_send(&guest, &listener.pipe, listener.slot, &stream_open_message, &open);
+		if (i % 50 == 0)
+			sleep_ms(30);
+		guest_stream_close(&listener);
+		if (i % 100 == 0)
+			sleep_ms(50);
+	}
+	close(native_unix_connect(path, UNIX_STREAM));
+	close(native);
+	unlink(path);
+	free(path);
+}
+END_TEST
+
 /* ---- a full backlog */
 
 START_TEST(a_full_backlog_is_waited_for)
@@ -485,6 +516,7 @@ int main(void)
 	tcase_add_test(served, another_file_of_that_name_stays);
 	tcase_add_test(served, a_path_is_free_right_after_close);
 	tcase_add_test(served, closed_while_opening);
+	tcase_add_test(served, closed_while_hoping);
 	tcase_add_test(served, only_a_dead_socket_is_replaced);
 	tcase_add_test(served, a_full_backlog_is_waited_for);
 	tcase_add_test(served, room_in_the_backlog_is_found);
