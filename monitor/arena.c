@@ -259,6 +259,16 @@ void arena_give_ring(struct arena *arena, const struct arena_ring *ring)
 	list->offset[list->count++] = ring->offset;
 }
 
+uint64_t arena_taken(const struct arena *arena)
+{
+	uint64_t taken = 0;
+
+	for (unsigned int i = 0; i < SIZE_CLASSES; i++)
+		taken += (arena->free[i].cut - arena->free[i].count) *
+			 ((uint64_t)RING_CAPACITY_MIN << i);
+	return taken;
+}
+
 /* ---- memory back to the host */
 
 static void punch(const struct arena *arena, uint64_t offset, uint64_t len)

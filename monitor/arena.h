@@ -56,6 +56,8 @@ uint64_t arena_fitting_capacity(const struct arena *arena, uint64_t wanted);
  */
 int arena_take_ring(struct arena *arena, uint64_t capacity, struct arena_ring *ret_ring, bool *ret_fresh);
 void arena_give_ring(struct arena *arena, const struct arena_ring *ring);
+/* Bytes of the rings that are taken and not given back. */
+uint64_t arena_taken(const struct arena *arena);
 /* Gives the memory of a ring behind its first 'keep' bytes back to the host: they read as zeros from now on. */
 void arena_trim_ring(struct arena *arena, const struct arena_ring *ring, uint64_t keep);
 /* The same for at most so many of the rings that nobody has had since arena_trim_next; their number. */

@@ -465,6 +465,7 @@ static void *thread_main(void *argument)
 		else if (!spin(loop))
 			sleep_until_work(loop);
 	}
+	stream_table_count_left(loop->streams);
 	thread_end(loop);
 	return NULL;
 }

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "monitor/arena.h"
 #include "monitor/choice.h"
+#include "monitor/descriptors.h"
 #include "monitor/engine.h"
 #include "monitor/log.h"
 #include "monitor/loop.h"
@@ -26,7 +26,6 @@
 #define CONTROL_RING_CAPACITY 65536u /* bytes, each way */
 #define BEGIN_MS              2      /* in which most guests are done starting */
 #define DRAIN_MS              5000u  /* for what a guest wrote before it ended */
-#define DESCRIPTORS_MIN       64     /* libevent without any ends the process in its own way */
 #define SIGNAL_STATUS         128    /* plus the signal: a shell's habit */
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
@@ -56,6 +55,8 @@ struct run {
 	struct engine_config engine_config;
 	struct engine *engine;
 	struct loop *loop;
+
+	long descriptors; /* that were open before all of it; negative: not known */
 };
 
 static int cannot(struct run *run, int error, const char *what, const char *remedy)
@@ -68,16 +69,9 @@ static int cannot(struct run *run, int error, const char *what, const char *reme
 
 /* ---- preparing: nothing of this runs yet */
 
-/* A connection is a descriptor; the usual soft limit of 1,024 is there for users of select. */
 static int raise_descriptor_limit(struct run *run)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 0;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max >= DESCRIPTORS_MIN)
+	if (descriptors_raise_limit() >= DESCRIPTORS_MIN)
 		return 0;
 	return cannot(
 		run, EMFILE, "start", "raise the limit on open files to 64 or more (ulimit -n)");
@@ -352,8 +346,8 @@ static void end_guest(struct run *run)
 }
 
 /*
- * Where the two CPUs are one core, what this thread does slows the guest down: nothing is done here until it
- * has begun. A wait that fails is none: the guest may need what is left to do.
+ * Where the two CPUs are one core, what this thread does slows the guest down: nothing is done here
+ * until it has begun. A wait that fails is none: the guest may need what is left to do.
  */
 static void let_begin(const struct run *run)
 {
@@ -403,12 +397,22 @@ static void copy_engine_stats(const struct run *run)
 	stats.other_exits = engine_stats.other_exits;
 }
 
+/* What has been opened since the start and is open still. */
+static void print_stats(const struct run *run)
+{
+	if (!run->config->stats)
+		return;
+	long now = descriptors_open();
+	if (run->descriptors >= 0 && now > run->descriptors)
+		stats.descriptors_left = (uint64_t)(now - run->descriptors);
+	stats_print(stderr);
+}
+
 /* An operation on the host would not end and may still write to the arena: nothing is freed any
  * more. */
 static _Noreturn void leave(const struct run *run, int status)
 {
-	if (run->config->stats)
-		stats_print(stderr);
+	print_stats(run);
 	_exit(status);
 }
 
@@ -469,6 +473,7 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 		.doorbell_fd = -1,
 		.interrupt_fd = -1,
 		.end_fd = -1,
+		.descriptors = config->stats ? descriptors_open() : -1,
 	};
 
 	set_signals();
@@ -480,11 +485,10 @@ int run_guest(const struct config *config, int *ret_status, char *ret_error, siz
 	if (!error)
 		event_base_dispatch(run.base);
 	free_events(&run);
-	if (!error) {
+	if (!error)
 		*ret_status = stop(&run);
-		if (config->stats)
-			stats_print(stderr);
-	}
 	clean_up(&run);
+	if (!error)
+		print_stats(&run);
 	return error;
 }

@@ -45,6 +45,10 @@ static const struct counter_row counters[] = {
 	COUNTER(lookups, "names looked up for the guest"),
 	COUNTER(broken_pipes_by_guest, "rules of the shared memory that the guest broke"),
 	COUNTER(grants_refused, "attempts to reach what no option grants"),
+	COUNTER(streams_at_end, "streams that the guest had not closed at its end"),
+	COUNTER(streams_left, "streams that the monitor still had when all was over"),
+	COUNTER(ring_bytes_left, "bytes of rings that it still had then"),
+	COUNTER(descriptors_left, "descriptors that it still had then"),
 	COUNTER(console_exits, "exits to user space that wrote to the console"),
 	COUNTER(other_exits, "other exits to user space"),
 };

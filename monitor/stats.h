@@ -35,6 +35,11 @@ struct stats {
 	uint64_t lookups;
 	uint64_t broken_pipes_by_guest; /* rules of DATAPIPE.md or PROTOCOL.md that the guest broke */
 	uint64_t grants_refused;
+	uint64_t streams_at_end;      /* that the guest had not closed when it ended, or was stopped */
+	/* At the end, when all is over. More than 0 of one of these is an error of the monitor. */
+	uint64_t streams_left;        /* that were not given back */
+	uint64_t ring_bytes_left;     /* of rings that were not */
+	uint64_t descriptors_left;
 	/* engine */
 	uint64_t console_exits;
 	uint64_t other_exits;

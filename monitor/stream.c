@@ -315,9 +315,20 @@ void stream_guest_close(struct stream *stream)
 
 void stream_table_close_all(struct stream_table *table)
 {
+	stats.streams_at_end = table->count;
 	for (uint32_t slot = 1; slot < table->unused; slot++)
 		if (table->stream[slot].state != STREAM_FREE)
 			stream_guest_close(&table->stream[slot]);
+}
+
+void stream_table_count_left(const struct stream_table *table)
+{
+	const struct stream *control = &table->stream[0];
+	uint64_t own = control->ring[PIPE_GUEST].capacity + control->ring[PIPE_HOST].capacity +
+		       (uint64_t)table->ahead_count * AHEAD_CAPACITY;
+
+	stats.streams_left = table->count;
+	stats.ring_bytes_left = arena_taken(loop_arena(table->loop)) - own;
 }
 
 /* ---- memory of idle streams */

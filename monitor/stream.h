@@ -101,6 +101,8 @@ void stream_table_start(struct stream_table *table);
 void stream_table_signal(struct stream_table *table, uint32_t slot);
 /* The guest is gone: every stream is closed as if CloseStream had come. */
 void stream_table_close_all(struct stream_table *table);
+/* The guest is gone and nothing is in flight: what is left goes into the counters of stats.h. */
+void stream_table_count_left(const struct stream_table *table);
 /* Streams whose protocol has not let go yet. */
 unsigned stream_table_held(const struct stream_table *table);
 /*

@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/lib/suite.h"
@@ -42,4 +45,13 @@ void namespace_bind(const char *what, const char *where)
 {
 	if (mount(what, where, NULL, MS_BIND | MS_REC, NULL) < 0)
 		ck_abort_msg("mount %s on %s: %s", what, where, strerror(errno));
+}
+
+void namespace_loopback(bool up)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = (short)(up ? IFF_UP : 0)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	expect_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	close(fd);
 }

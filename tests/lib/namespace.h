@@ -17,4 +17,7 @@ bool namespace_enter(int kinds);
 /* Shows 'what' in the place of 'where', a file for a file or a directory for a directory. */
 void namespace_bind(const char *what, const char *where);
 
+/* Whether loopback of the network that this process is in takes packets: in a new one it does not. */
+void namespace_loopback(bool up);
+
 #endif

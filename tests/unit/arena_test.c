@@ -88,6 +88,19 @@ START_TEST(last_ring_given_is_first_taken)
 }
 END_TEST
 
+START_TEST(what_is_taken_is_counted)
+{
+	struct arena_ring small = take(8192, true), large = take(65536, true);
+
+	expect_equal(arena_taken(arena), 8192 + 65536);
+	arena_give_ring(arena, &small);
+	expect_equal(arena_taken(arena), 65536);
+	large = take(65536, true);
+	arena_uncut_ring(arena, &large);
+	expect_equal(arena_taken(arena), 65536);
+}
+END_TEST
+
 START_TEST(full_arena_refuses)
 {
 	struct arena_ring ring, held = {0};
@@ -286,6 +299,7 @@ int main(void)
 	tcase_add_test(tcase, parts_do_not_overlap);
 	tcase_add_test(tcase, ring_is_mapped_twice);
 	tcase_add_test(tcase, last_ring_given_is_first_taken);
+	tcase_add_test(tcase, what_is_taken_is_counted);
 	tcase_add_test(tcase, full_arena_refuses);
 	tcase_add_test(tcase, an_uncut_ring_is_cut_again);
 	tcase_add_test(tcase, bad_sizes_are_refused);

@@ -36,6 +36,7 @@ START_TEST(counters_are_printed_zero_or_not)
 
 	ck_assert(value(text, "sleeps") == 17);
 	ck_assert(value(text, "bytes_to_host") == 0);
+	ck_assert(value(text, "descriptors_left") == 0);
 	ck_assert(value(text, "other_exits") == 0);
 	free(text);
 }

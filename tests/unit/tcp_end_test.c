@@ -288,6 +288,22 @@ START_TEST(a_guest_that_stopped_reading_holds_no_peer_up)
 }
 END_TEST
 
+/* The guest ends with a listener, a posted stream and a connection that still has bytes to send. */
+START_TEST(at_the_end_nothing_is_left)
+{
+	struct guest_stream listener, stream, next = new_stream();
+	int fd = connected_pair(&listener, &stream);
+	post(&listener, &next);
+	write_until_stuck(&stream);
+	guest_end_stop(&guest);
+	expect_equal(stats.streams_at_end, 3);
+	expect_equal(stats.streams_left, 0);
+	expect_equal(stats.ring_bytes_left, 0);
+	close(fd);
+	guest_end_start(&guest);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("tcp_end");
@@ -304,6 +320,7 @@ int main(void)
 	tcase_add_test(ends, eproto_of_the_guest_breaks_no_rule);
 	tcase_add_test(ends, a_ring_that_breaks_while_a_receive_waits);
 	tcase_add_test(ends, a_guest_that_stopped_reading_holds_no_peer_up);
+	tcase_add_test(ends, at_the_end_nothing_is_left);
 	suite_add_tcase(suite, ends);
 	return suite_run(suite);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <net/route.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -35,15 +34,6 @@ static void put(const char *path, const char *text)
 
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		ck_abort_msg("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-static void loopback_flags(bool up)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = (short)(up ? IFF_UP : 0)};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	expect_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
 	close(fd);
 }
 
@@ -77,7 +67,7 @@ static void setup(void)
 	in_namespace = namespace_enter(CLONE_NEWNET);
 	if (!in_namespace)
 		return;
-	loopback_flags(true);
+	namespace_loopback(true);
 	put("/proc/sys/net/ipv4/tcp_syn_retries", "1");
 	tcp_guest_prepare();
 	expect_equal(grants_add_listen(&guest.config.grants, "any", error, sizeof(error)), 0);
@@ -335,7 +325,7 @@ START_TEST(peer_vanishes)
 			     NULL, NULL),
 		0);
 	setsockopt(client, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof(limit));
-	loopback_flags(false);
+	namespace_loopback(false);
 	expect_equal(send(client, "x", 1, 0), 1);
 	write_all(&stream, "x", 1);
 	expect_equal(recv(client, &byte, 1, 0), -1);
