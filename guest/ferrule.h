@@ -82,6 +82,8 @@ uint64_t guest_heap_len(void);
 /* ---- streams: a pipe to the monitor, both ways */
 
 struct stream;
+struct listener;
+struct udp;
 
 /* Reads what there is, at most len bytes, after waiting for the first. The number read, 0 at the end
  * of the stream, or the errno with which it failed (after every byte before it was read). */
@@ -120,18 +122,25 @@ enum wait_event {
 	WAIT_READABLE = 1, /* bytes, the end, or an error */
 	WAIT_WRITABLE = 2, /* a quarter of the ring is free, or no use in writing */
 };
+/* A stream, a listener, a UDP socket, or, with none of them, a timer. */
 struct wait_item {
 	struct stream *stream;
-	int events; /* enum wait_event, what to wait for */
+	struct listener *listener; /* readable: a connection can be accepted */
+	struct udp *udp;           /* readable: a datagram can be received, or an error of one that was sent */
+	deadline at;               /* of a timer, which is readable from then on */
+	int events; /* enum wait_event, what to wait for; 0: WAIT_READABLE */
 	int ready;  /* what has come, set by wait_any */
-	struct waiter waiter; /* private */
+	struct waiter waiter; /* private, as what follows */
+	struct stream *on;
+	int wants;
 };
-/* Waits until at least one item is ready; the number that are, or -ETIMEDOUT. */
+/*
+ * Waits until at least one item is ready; the number that are, or -ETIMEDOUT. What is ready may turn out to be nothing, when the
+ * other side takes something back: the calls that follow take NO_WAIT where they must not wait.
+ */
 int wait_any(struct wait_item *items, int count, deadline until);
 
 /* ---- TCP */
-
-struct listener;
 
 /* "127.0.0.1:8080", "[::1]:80", "0.0.0.0:0". 0 or -EINVAL. */
 int endpoint_parse(const char *text, struct endpoint *ret_endpoint);
@@ -176,8 +185,6 @@ int tcp_serve(struct listener *listener,
 		void *argument);
 
 /* ---- UDP */
-
-struct udp;
 
 /* What is known of a datagram beside its bytes. */
 struct udp_datagram {

@@ -120,6 +120,23 @@ static int begin_filling(struct listener *listener, deadline until)
 	return control_prepare(listener->window - listener->posted, until);
 }
 
+static bool is_filling(const struct listener *listener)
+{
+	const struct listener *at = filling;
+
+	while (at && at != listener)
+		at = at->next_filling;
+	return at != NULL;
+}
+
+struct stream *listener_watch(struct listener *listener, deadline until)
+{
+	/* What cannot be had now, whoever accepts will ask for again. */
+	if (listener->posted <= listener->window / 2 && !is_filling(listener))
+		begin_filling(listener, until);
+	return listener->stream;
+}
+
 static void end_filling(const struct listener *listener)
 {
 	struct listener **link = &filling;

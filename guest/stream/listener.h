@@ -30,6 +30,9 @@ void listener_set_local(struct listener *listener, const struct endpoint *local)
 int listener_accept(struct listener *listener, const struct listener_kind *kind,
 	struct stream **ret_stream, union listener_incoming *ret_incoming, deadline until);
 
+/* For wait_any: readable when a connection has come. Sees to it that one can; that may wait for the control pipe's room. */
+struct stream *listener_watch(struct listener *listener, deadline until);
+
 /* What a fiber does with a connection: begin(), which calls the program's function. */
 struct listener_serving {
 	void (*begin)(struct stream *stream, const union listener_incoming *incoming,

@@ -6,6 +6,7 @@
 #include "guest/stream/fiber.h"
 #include "guest/stream/start.h"
 #include "guest/stream/stream.h"
+#include "guest/stream/udp.h"
 #include "protocol/udp.h"
 
 #define IP_UDP_LEN   28u /* bytes of the headers that an IPv4 datagram's 65535 have to hold */
@@ -74,6 +75,11 @@ const struct endpoint *udp_local(const struct udp *udp)
 const struct endpoint *udp_peer(const struct udp *udp)
 {
 	return &udp->peer;
+}
+
+struct stream *udp_watch(struct udp *udp)
+{
+	return udp->stream;
 }
 
 void udp_close(struct udp *udp)

@@ -434,6 +434,60 @@ START_TEST(connections_are_accepted)
 }
 END_TEST
 
+/* The same by waiting, beside a timer that never ends first. */
+static int wait_for_connections(void)
+{
+	struct endpoint local = {.family = ENDPOINT_IPV4};
+	struct wait_item items[2] = {0};
+	struct stream *stream;
+	unsigned came = 0;
+
+	script_check(tcp_listen(&local, &items[0].listener, FOREVER) == 0);
+	items[1].at = in_milliseconds(60000);
+	while (came < 40) {
+		script_check(wait_any(items, 2, FOREVER) == 1);
+		script_check(items[0].ready == WAIT_READABLE && items[1].ready == 0);
+		if (tcp_accept(items[0].listener, &stream, NULL, NULL, NO_WAIT) == 0) {
+			came++;
+			stream_close(stream);
+		}
+	}
+	listener_close(items[0].listener);
+	return 0;
+}
+
+START_TEST(connections_are_waited_for)
+{
+	expect_equal(run_script((struct script){.program = wait_for_connections,
+			     .stream = serve_listener,
+			     .idle = one_more_connection}),
+		0);
+}
+END_TEST
+
+static int wait_for_timers(void)
+{
+	struct wait_item items[2] = {{.at = in_milliseconds(20)}, {.at = in_milliseconds(5)}};
+	deadline start = clock_now();
+
+	script_check(wait_any(items, 2, in_milliseconds(1)) == -ETIMEDOUT);
+	script_check(wait_any(items, 2, FOREVER) == 1 && items[1].ready && !items[0].ready);
+	script_check(clock_now() - start >= 5000000);
+	script_check(wait_any(items, 2, FOREVER) == 1); /* it stays so */
+	items[1].at = FOREVER;
+	script_check(wait_any(items, 2, FOREVER) == 1 && items[0].ready);
+	script_check(clock_now() - start >= 20000000);
+	script_check(wait_any(items, 2, NO_WAIT) == 1);
+	script_check(wait_any(NULL, 0, in_milliseconds(2)) == -ETIMEDOUT);
+	return 0;
+}
+
+START_TEST(timers_are_waited_for)
+{
+	expect_equal(run_connections(wait_for_timers), 0);
+}
+END_TEST
+
 /* Listening takes one round trip; the rest of the window is posted without an accept being called.
  */
 static int fill_window(void)
@@ -492,9 +546,11 @@ int main(void)
 	tcase_add_test(tcase, streams_end_as_they_should);
 	tcase_add_test(tcase, every_wait_has_a_deadline);
 	tcase_add_test(tcase, many_are_waited_for);
+	tcase_add_test(tcase, timers_are_waited_for);
 	tcase_add_test(tcase, busy_fiber_lets_others_run);
 	tcase_add_test(tcase, what_was_written_before_exit_is_posted);
 	tcase_add_test(tcase, connections_are_accepted);
+	tcase_add_test(tcase, connections_are_waited_for);
 	tcase_add_test(tcase, window_fills_by_itself);
 	tcase_add_test(tcase, ended_listener_ends_serving);
 	tcase_set_timeout(tcase, 20);
