@@ -9,19 +9,21 @@
 
 struct peer {
 	struct endpoint remote; /* family ENDPOINT_NAME: the place is free */
-	bool heard;             /* it has sent to a socket that serves */
-	bool may;               /* what reach_may said ... */
-	bool asked;             /* ... if it was asked */
 	uint64_t asked_ms;
-	uint64_t used; /* the tick of its last use */
+	uint32_t used; /* the tick of its last use; after 2^32 of them the order is lost for a while
+			*/
+	bool heard;    /* it has sent to a socket that serves */
+	bool may;      /* what reach_may said ... */
+	bool asked;    /* ... if it was asked, at asked_ms */
 };
 
 struct udp_peers {
 	const struct reach *reach;
 	bool serves;
 	uint64_t secret;
-	uint64_t tick;
-	struct peer peer[UDP_PEERS_SETS][UDP_PEERS_WAYS];
+	uint32_t tick;
+	unsigned sets;
+	struct peer peer[]; /* [sets * UDP_PEERS_WAYS] */
 };
 
 uint64_t udp_now_ms(void)
@@ -34,10 +36,13 @@ uint64_t udp_now_ms(void)
 
 struct udp_peers *udp_peers_create(struct reach *reach, bool serves)
 {
-	struct udp_peers *peers = calloc(1, sizeof(*peers));
+	unsigned sets = serves ? UDP_PEERS_SERVER : UDP_PEERS_CLIENT;
+	struct udp_peers *peers =
+		calloc(1, sizeof(*peers) + sets * UDP_PEERS_WAYS * sizeof(struct peer));
 
 	if (peers == NULL)
 		return NULL;
+	peers->sets = sets;
 	peers->reach = reach;
 	peers->serves = serves;
 	/* Before the kernel has randomness, which is long before this, it is 0: worse, not wrong.
@@ -65,7 +70,7 @@ static struct peer *set_of(struct udp_peers *peers, const struct endpoint *remot
 					    (0x9e3779b97f4a7c15u ^ peers->secret << 1);
 		hash = (uint64_t)product ^ (uint64_t)(product >> 64);
 	}
-	return peers->peer[hash % UDP_PEERS_SETS];
+	return &peers->peer[hash % peers->sets * UDP_PEERS_WAYS];
 }
 
 /* This peer's place; it is taken from the least recently used one if need be. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #define ARENA_LEN   (256u << 20)
 #define ARENA_SLOTS 256u
 #define CONTROL_LEN 16384u
+
+#define TRIM_PATIENCE_MS 10000 /* for what takes two rests on a quiet machine */
 
 static int map_ring_nothing(struct engine *engine, uint64_t offset, uint64_t capacity)
 {
@@ -189,6 +192,26 @@ void guest_receive(struct guest_end *guest, struct pipe_end *pipe, uint32_t slot
 	memcpy(ret_body, span.data + FRAME_HEADER_LEN, len);
 	ring_consume(&pipe->in, ret_frame->length);
 	guest_flush(guest, pipe, slot);
+}
+
+/* ---- memory */
+
+long guest_arena_held(const struct guest_end *guest)
+{
+	struct stat stat;
+
+	ck_assert_int_eq(fstat(arena_fd(guest->arena), &stat), 0);
+	return (long)stat.st_blocks * 512;
+}
+
+bool guest_arena_comes_down_to(const struct guest_end *guest, long bytes)
+{
+	for (int waited = 0; waited < TRIM_PATIENCE_MS; waited += 20) {
+		if (guest_arena_held(guest) <= bytes)
+			return true;
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	}
+	return false;
 }
 
 /* ---- streams */

@@ -60,6 +60,10 @@ void guest_receive(struct guest_end *guest, struct pipe_end *pipe, uint32_t slot
 		void *ret_body, size_t room);
 /* At least one byte, at most len; 0: the end; negative: the errno. */
 long guest_read(struct guest_end *guest, struct pipe_end *pipe, uint32_t slot, void *ret_bytes, size_t len);
+/* Bytes of the arena that exist. */
+long guest_arena_held(const struct guest_end *guest);
+/* True once no more than so much exists, for which the host gives memory back (trim.h); false: it does not within 10 s. */
+bool guest_arena_comes_down_to(const struct guest_end *guest, long bytes);
 /* Tells the monitor of what was done to a pipe since the last call. */
 void guest_flush(struct guest_end *guest, struct pipe_end *pipe, uint32_t slot);
 

@@ -15,31 +15,9 @@
 #include "tests/lib/suite.h"
 #include "tests/lib/tcp_guest.h"
 
-#define PATIENCE_MS 10000 /* for what takes two rests on a quiet machine */
-
-/* Bytes of the arena that exist. */
-static long held(void)
-{
-	struct stat stat;
-
-	expect_equal(fstat(arena_fd(guest.arena), &stat), 0);
-	return (long)stat.st_blocks * 512;
-}
-
 static void nap(void)
 {
 	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-}
-
-/* True once no more than so much exists. */
-static bool comes_down_to(long bytes)
-{
-	for (int waited = 0; waited < PATIENCE_MS; waited += 20) {
-		if (held() <= bytes)
-			return true;
-		nap();
-	}
-	return false;
 }
 
 static void receive_all(struct guest_stream *stream, unsigned char first, size_t len)
@@ -70,17 +48,17 @@ static void send_all(int fd, unsigned char byte, size_t len)
 /* Fills the ring to the guest once, so that all of it exists. */
 static void touch_ring(int fd, struct guest_stream *stream)
 {
-	long before = held();
+	long before = guest_arena_held(&guest);
 
 	send_all(fd, 'x', RING);
-	while (held() < before + RING - TRIM_KEPT)
+	while (guest_arena_held(&guest) < before + RING - TRIM_KEPT)
 		nap();
 	receive_all(stream, 'x', RING);
 }
 
 START_TEST(closed_streams)
 {
-	long before = held();
+	long before = guest_arena_held(&guest);
 	struct guest_stream listener, stream;
 	int fd = connected_pair(&listener, &stream);
 	static char bytes[RING];
@@ -88,10 +66,10 @@ START_TEST(closed_streams)
 	touch_ring(fd, &stream);
 	write_all(&stream, bytes, sizeof(bytes));
 	expect_equal(recv(fd, bytes, sizeof(bytes), MSG_WAITALL), sizeof(bytes));
-	expect(held() >= before + RING);
+	expect(guest_arena_held(&guest) >= before + RING);
 	guest_stream_close(&stream);
 	close(fd);
-	expect(comes_down_to(before + RING));
+	expect(guest_arena_comes_down_to(&guest, before + RING));
 }
 END_TEST
 
@@ -99,10 +77,10 @@ START_TEST(idle_streams_keep_their_first_bytes_and_go_on)
 {
 	struct guest_stream listener, stream;
 	int fd = connected_pair(&listener, &stream);
-	long before = held();
+	long before = guest_arena_held(&guest);
 
 	touch_ring(fd, &stream);
-	expect(comes_down_to(before + TRIM_KEPT + 4096));
+	expect(guest_arena_comes_down_to(&guest, before + TRIM_KEPT + 4096));
 	for (unsigned char i = 1; i < 5; i++) {
 		send_all(fd, i, RING + 100);
 		receive_all(&stream, i, RING + 100);
@@ -230,10 +208,10 @@ START_TEST(then_it_is_quiet)
 {
 	struct guest_stream listener, stream;
 	int fd = connected_pair(&listener, &stream);
-	long before = held();
+	long before = guest_arena_held(&guest);
 
 	touch_ring(fd, &stream);
-	expect(comes_down_to(before + TRIM_KEPT + 4096));
+	expect(guest_arena_comes_down_to(&guest, before + TRIM_KEPT + 4096));
 	for (unsigned waited = 0; waited < 3 * TRIM_REST_NS / 1000000; waited += 20)
 		nap();
 	long sleeps = times_slept();

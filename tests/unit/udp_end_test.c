@@ -11,9 +11,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "monitor/trim.h"
+#include "tests/lib/random.h"
 #include "tests/lib/suite.h"
 #include "tests/lib/udp_guest.h"
 
+static uint64_t seed;
 static struct udp_got got;
 
 static void setup(void)
@@ -176,6 +179,30 @@ START_TEST(a_guest_that_reads_no_more_goes_on_sending)
 }
 END_TEST
 
+/* Memory of its ring goes back to the host when it is idle, and it goes on. */
+START_TEST(an_idle_ring_is_given_back)
+{
+	struct guest_stream stream;
+	struct endpoint any = loopback(0), local = udp_bound_at(&stream, &any);
+	static char bytes[60000];
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port);
+	long before = guest_arena_held(&guest);
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 3; i++)
+			udp_native_send(fd, &local, bytes, sizeof(bytes));
+		usleep(50000);
+		expect(guest_arena_held(&guest) >= before + 3 * (long)sizeof(bytes) - TRIM_KEPT);
+		for (int i = 0; i < 3; i++)
+			udp_get_bytes(&stream, &got, bytes, sizeof(bytes));
+		expect(guest_arena_comes_down_to(&guest, before + TRIM_KEPT + 4096));
+	}
+	close(fd);
+	guest_stream_close(&stream);
+}
+END_TEST
+
 /* Errors of many kinds, and no room for them: sending goes on, and eight kinds are kept. */
 START_TEST(errors_that_find_no_room)
 {
@@ -321,6 +348,39 @@ START_TEST(lengths_that_cannot_be)
 }
 END_TEST
 
+/* Whole frames of nothing but chance: families, addresses, lengths, types. */
+START_TEST(frames_of_chance)
+{
+	struct random random = {seed};
+	struct guest_stream stream;
+	struct endpoint any = loopback(0);
+	static unsigned char body[400];
+
+	udp_bound_at(&stream, &any);
+	for (int i = 0; i < 5000; i++) {
+		static const uint16_t types[] = {UDP_DATAGRAM, UDP_SEND_ERROR, STREAM_OPEN, 0, 99};
+		struct frame frame = {.type = types[random_len(&random, 4)],
+			.flags = (uint16_t)random_below(&random, 4),
+			.request_id = (uint32_t)random_next(&random)};
+		for (size_t at = 0; at < sizeof(body); at++)
+			body[at] = (unsigned char)random_next(&random);
+		body[0] =
+			(unsigned char)random_below(&random, 8); /* a family more often than not */
+		body[1] = 0;
+		frame.length = FRAME_HEADER_LEN + (uint32_t)random_len(&random, sizeof(body));
+		unsigned char header[FRAME_HEADER_LEN];
+		frame_encode(&frame, header);
+		write_all(&stream, header, sizeof(header));
+		write_all(&stream, body, frame.length - FRAME_HEADER_LEN);
+		while (ring_peek(&stream.pipe.in).len != 0)
+			udp_get(&stream, &got);
+	}
+	expect_equal(ring_reserve(&stream.pipe.out).end, 0);
+	guest_stream_close(&stream);
+	expect_served();
+}
+END_TEST
+
 /* Positions that cannot be, of either ring, while the socket waits. */
 START_TEST(rings_that_lie)
 {
@@ -438,6 +498,7 @@ int main(void)
 	Suite *suite = suite_create("udp_end");
 	TCase *tcase = tcase_create("udp_end"), *changing = tcase_create("changing");
 
+	seed = random_seed();
 	tcase_add_checked_fixture(tcase, setup, tcp_guest_teardown);
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, what_was_sent_before_the_end_is_sent);
@@ -445,11 +506,13 @@ int main(void)
 	tcase_add_test(tcase, no_descriptor_stays);
 	tcase_add_test(tcase, the_guest_goes);
 	tcase_add_test(tcase, a_guest_that_reads_no_more_goes_on_sending);
+	tcase_add_test(tcase, an_idle_ring_is_given_back);
 	tcase_add_test(tcase, errors_that_find_no_room);
 	tcase_add_test(tcase, bodies_that_are_too_short);
 	tcase_add_test(tcase, types_that_nobody_knows);
 	tcase_add_test(tcase, unknown_types_wait_for_room);
 	tcase_add_test(tcase, lengths_that_cannot_be);
+	tcase_add_test(tcase, frames_of_chance);
 	tcase_add_test(tcase, rings_that_lie);
 	tcase_set_timeout(changing, 30);
 	tcase_add_test(changing, frames_that_change_after_the_commit);

@@ -371,7 +371,7 @@ START_TEST(peers_are_bounded_and_the_last_remain)
 	for (unsigned i = 0; i < count; i++) {
 		struct endpoint peer = numbered(i);
 		/* To ask is to use: ask those only that must be known, and then what is left. */
-		if (i >= count - UDP_PEERS_SETS / 4)
+		if (i >= count - UDP_PEERS_SERVER / 4)
 			last += udp_peers_may_send(peers, &peer, 1);
 	}
 	for (unsigned i = 0; i < count / 2; i++) {
@@ -380,7 +380,7 @@ START_TEST(peers_are_bounded_and_the_last_remain)
 	}
 	/* 128 fall into 512 sets of 8: that one set has more than 8 of them is less likely than
 	 * 1e-9. */
-	expect_equal(last, UDP_PEERS_SETS / 4);
+	expect_equal(last, UDP_PEERS_SERVER / 4);
 	expect_equal(answered, 0);
 	udp_peers_destroy(peers);
 	reach_destroy(reach);

@@ -15,7 +15,7 @@ static const struct name_rule rules[] = {
 	{"four.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
 	{"four.test", ENDPOINT_IPV6},
 	{"both.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
-	{"both.test", ENDPOINT_IPV6, .delay_ms = 20, .address = {"::1"}},
+	{"both.test", ENDPOINT_IPV6, .delay_ms = 5, .address = {"::1"}},
 	{"half.test", ENDPOINT_IPV4, .address = {"127.0.0.1"}},
 	{"half.test", ENDPOINT_IPV6, .behaviour = NAME_SILENT},
 	{"other.test", ENDPOINT_IPV4, .behaviour = NAME_SILENT},
@@ -165,7 +165,7 @@ START_TEST(closed_while_the_name_is_looked_up)
 	unsigned char payload[512];
 	uint16_t port = 0;
 	int fd = udp_native(AF_INET6, &port), heard;
-	struct udp_bind wanted = named("both.test", port);
+	struct udp_bind wanted = named("other.test", port);
 	struct stream_open open = {
 		.protocol = PROTOCOL_UDP, .version = PROTOCOL_VERSION, .payload = {payload, 0}};
 	struct guest_stream stream = udp_stream(UDP_RING);
