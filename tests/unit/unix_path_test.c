@@ -133,6 +133,27 @@ START_TEST(grants_cover_what_they_say)
 }
 END_TEST
 
+START_TEST(a_grants_file_has_them)
+{
+	char *file = scratch_path("grants"), *text, error[300];
+	struct grants grants = {0};
+	struct unix_place place;
+
+	expect(asprintf(&text, "# sockets\nunix %s/db.sock:connect\n--unix @name # all\n",
+		       scratch_dir()) > 0);
+	file_write(file, text, strlen(text));
+	if (grants_add_file(&grants, file, error, sizeof(error)) != 0)
+		ck_abort_msg("%s", error);
+	expect(grants_unix(&grants, false, scratch_path("db.sock"), &place));
+	ck_assert_str_eq(place.path, "db.sock");
+	expect(!grants_unix(&grants, true, scratch_path("db.sock"), &place));
+	expect(grants_unix(&grants, true, "@name", &place));
+	ck_assert_str_eq(place.path, "name");
+	expect_equal(place.directory, -1);
+	grants_free(&grants);
+}
+END_TEST
+
 START_TEST(relative_paths_are_as_the_option_has_them)
 {
 	struct grants grants = {0};
@@ -424,6 +445,7 @@ int main(void)
 	tcase_add_test(options, paths_have_one_form);
 	tcase_add_test(options, bad_options_earn_a_sentence);
 	tcase_add_test(options, grants_cover_what_they_say);
+	tcase_add_test(options, a_grants_file_has_them);
 	tcase_add_test(options, relative_paths_are_as_the_option_has_them);
 	tcase_set_timeout(asked, 60);
 	tcase_add_test(asked, what_is_not_granted_is_refused);
