@@ -25,6 +25,7 @@
 #define HOSTED_LIMIT (96u << 20)  /* unless it is told otherwise, as a guest of the usual size */
 #define WORK_STEPS                                                                                 \
 	1000u /* buckets or keys of one turn, so that others wait less than a millisecond */
+#define WORK_TURNS   10u /* then it rests, when little had expired */
 #define WORK_REST_MS 100
 #define LINGER_MS    2000
 
@@ -104,13 +105,16 @@ static void work(void *argument)
 {
 	(void)argument;
 	for (;;) {
+		bool more = true;
+
 		while (!kv_store_has_work(&server.store))
 			wait_list_wait(&idle, FOREVER);
-		tick();
-		if (kv_store_work(&server.store, WORK_STEPS))
+		for (unsigned turn = 0; turn < WORK_TURNS || more; turn++) {
+			tick();
+			more = kv_store_work(&server.store, WORK_STEPS);
 			fiber_yield();
-		else
-			fiber_sleep(in_milliseconds(WORK_REST_MS));
+		}
+		fiber_sleep(in_milliseconds(WORK_REST_MS));
 	}
 }
 

@@ -221,7 +221,7 @@ void *kv_memory_take(struct kv_memory *memory, size_t size, enum kv_use use)
 		object = (void *)((unsigned char *)block + block->cut);
 		block->cut += class_sizes[class];
 	}
-	UNPOISON(object, size);
+	UNPOISON(object, class_sizes[class]);
 	block->used++;
 	memory->objects++;
 	memory->object_len += class_sizes[class];

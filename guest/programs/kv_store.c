@@ -371,6 +371,8 @@ static bool expire_some(struct kv_store *store, unsigned most)
 	struct kv_table *table = store->table;
 	unsigned met = 0, expired = 0;
 
+	if (most > table->buckets)
+		most = (unsigned)table->buckets;
 	for (unsigned i = 0; i < most && table->expires > 0; i++) {
 		struct kv_entry **link;
 

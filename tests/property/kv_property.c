@@ -11,7 +11,7 @@
 #include "tests/lib/suite.h"
 
 #define MB     (1u << 20)
-#define ROUNDS 3000
+#define ROUNDS 1000
 
 static struct kv_server server;
 
