@@ -76,8 +76,11 @@ static struct uring *uring_of(struct io *io)
 	return io_container(io, struct uring, io);
 }
 
+/* Closes that no turn came behind are still to be submitted. */
 static void uring_destroy(struct io *io)
 {
+	if (io->unsubmitted != 0)
+		io_uring_submit(&uring_of(io)->ring);
 	io_uring_queue_exit(&uring_of(io)->ring);
 	free(uring_of(io));
 }

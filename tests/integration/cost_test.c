@@ -104,23 +104,6 @@ END_TEST
 
 /* ---- counters */
 
-/* One counter of what --stats prints at the end. */
-static double counter(const struct command *monitor, const char *name)
-{
-	char *text = file_text(monitor->err, NULL);
-	size_t len = strlen(name);
-
-	for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncmp(line, name, len) == 0 && line[len] == ' ') {
-			double value = strtod(line + len, NULL);
-			free(text);
-			return value;
-		}
-	}
-	ck_abort_msg("--stats has no %s:\n%s", name, text);
-}
-
 /* The guest echo under so many messages; stopped, with its counters in stderr. */
 static void run_load(struct command *ret_monitor, struct echo_load *load)
 {
@@ -144,16 +127,17 @@ START_TEST(wakes_per_mib)
 	double mib = (double)load.messages / 16;
 	printf("%.0f MiB each way: %.2f doorbells, %.2f interrupts, %.2f calls of io_uring_enter "
 	       "or epoll_wait for each MiB relayed\n",
-		mib, counter(&monitor, "doorbells_per_mib"),
-		counter(&monitor, "interrupts_per_mib"), counter(&monitor, "io_enters_per_mib"));
+		mib, guest_counter(&monitor, "doorbells_per_mib"),
+		guest_counter(&monitor, "interrupts_per_mib"),
+		guest_counter(&monitor, "io_enters_per_mib"));
 	/* What was counted is what was sent. */
-	expect_equal(counter(&monitor, "bytes_to_guest"), load.messages * load.message_len);
-	expect_equal(counter(&monitor, "bytes_to_host"), load.messages * load.message_len);
-	expect_equal(counter(&monitor, "connections_accepted"), load.connections);
-	expect_equal(counter(&monitor, "broken_pipes_by_guest"), 0);
+	expect_equal(guest_counter(&monitor, "bytes_to_guest"), load.messages * load.message_len);
+	expect_equal(guest_counter(&monitor, "bytes_to_host"), load.messages * load.message_len);
+	expect_equal(guest_counter(&monitor, "connections_accepted"), load.connections);
+	expect_equal(guest_counter(&monitor, "broken_pipes_by_guest"), 0);
 	/* A doorbell for each message and direction would be 16. */
-	expect(counter(&monitor, "doorbells_per_mib") < 16);
-	expect(counter(&monitor, "interrupts_per_mib") < 16);
+	expect(guest_counter(&monitor, "doorbells_per_mib") < 16);
+	expect(guest_counter(&monitor, "interrupts_per_mib") < 16);
 }
 END_TEST
 
@@ -170,11 +154,11 @@ START_TEST(no_exits)
 	run_load(&many, &long_load);
 	printf("exits to user space: %.0f console and %.0f others for %llu messages, %.0f and %.0f "
 	       "for %llu\n",
-		counter(&few, "console_exits"), counter(&few, "other_exits"),
-		(unsigned long long)short_load.messages, counter(&many, "console_exits"),
-		counter(&many, "other_exits"), (unsigned long long)long_load.messages);
-	expect_equal(counter(&few, "console_exits"), counter(&many, "console_exits"));
-	expect(counter(&many, "other_exits") <= counter(&few, "other_exits") + 5);
+		guest_counter(&few, "console_exits"), guest_counter(&few, "other_exits"),
+		(unsigned long long)short_load.messages, guest_counter(&many, "console_exits"),
+		guest_counter(&many, "other_exits"), (unsigned long long)long_load.messages);
+	expect_equal(guest_counter(&few, "console_exits"), guest_counter(&many, "console_exits"));
+	expect(guest_counter(&many, "other_exits") <= guest_counter(&few, "other_exits") + 5);
 }
 END_TEST
 

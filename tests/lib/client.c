@@ -27,7 +27,20 @@ static struct sockaddr_in loopback(uint16_t port)
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-static int try_connect(uint16_t port)
+/* The port is left to connect(2), which may take one that is in use for another server. */
+static int bind_source(int fd, unsigned source)
+{
+	struct sockaddr_in address = loopback(0);
+
+	if (source == 1)
+		return 0;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + source);
+	if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int)) < 0)
+		return -1;
+	return bind(fd, (struct sockaddr *)&address, sizeof(address));
+}
+
+static int try_connect(unsigned source, int receive_buffer, uint16_t port)
 {
 	struct timeval wait = {.tv_sec = CLIENT_WAIT_MS / 1000};
 	struct sockaddr_in address = loopback(port);
@@ -38,6 +51,9 @@ static int try_connect(uint16_t port)
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)) < 0 ||
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0 ||
+		(receive_buffer != 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer,
+						sizeof(receive_buffer)) < 0) ||
+		bind_source(fd, source) < 0 ||
 		connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		int error = errno;
 		close(fd);
@@ -48,7 +64,12 @@ static int try_connect(uint16_t port)
 
 int client_connect(uint16_t port)
 {
-	int fd = try_connect(port);
+	return client_connect_from(1, 0, port);
+}
+
+int client_connect_from(unsigned source, int receive_buffer, uint16_t port)
+{
+	int fd = try_connect(source, receive_buffer, port);
 
 	if (fd < 0)
 		ck_abort_msg("connect to port %u: %s", port, strerror(-fd));
@@ -205,7 +226,7 @@ void expect_no_listener(uint16_t port)
 	uint64_t until = clock_ms() + GONE_MS;
 	int fd;
 
-	while ((fd = try_connect(port)) != -ECONNREFUSED) {
+	while ((fd = try_connect(1, 0, port)) != -ECONNREFUSED) {
 		if (fd >= 0)
 			close(fd);
 		if (clock_ms() > until)

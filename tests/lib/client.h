@@ -14,6 +14,9 @@
 int client_connect(uint16_t port);
 /* Of SOCK_STREAM or SOCK_SEQPACKET. */
 int client_connect_unix(const char *path, int type);
+/* The same from 127.0.0.SOURCE: each such address has ports of its own, for many connections. With
+ * a receive buffer of so many bytes; 0: the system's choice. */
+int client_connect_from(unsigned source, int receive_buffer, uint16_t port);
 void client_send(int fd, const void *bytes, size_t len);
 void client_receive(int fd, void *ret_bytes, size_t len);
 /* The same, of stream 'key' of the pattern (tests/lib/random.h), from 'position' on. */

@@ -283,3 +283,29 @@ void guest_stop(struct command *monitor, uint16_t port)
 		expect_no_listener(port);
 	expect_nothing_left();
 }
+
+double guest_counter(const struct command *monitor, const char *name)
+{
+	char *text = file_text(monitor->err, NULL);
+	size_t len = strlen(name);
+
+	for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, name, len) == 0 && line[len] == ' ') {
+			double value = strtod(line + len, NULL);
+			free(text);
+			return value;
+		}
+	}
+	ck_abort_msg("--stats has no %s:\n%s", name, text);
+}
+
+void guest_expect_no_leak(const struct command *monitor)
+{
+	expect_equal(
+		guest_counter(monitor, "streams_closed"), guest_counter(monitor, "streams_opened"));
+	expect_equal(guest_counter(monitor, "streams_left"), 0);
+	expect_equal(guest_counter(monitor, "ring_bytes_left"), 0);
+	expect_equal(guest_counter(monitor, "descriptors_left"), 0);
+	expect_equal(guest_counter(monitor, "broken_pipes_by_guest"), 0);
+}

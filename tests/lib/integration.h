@@ -67,6 +67,9 @@ uint16_t guest_serve(struct command *ret_monitor, const char *const *options, co
 /* The same, to the guest's end; the status. */
 int guest_run(struct command *ret_monitor, const char *const *options, const char *name,
 	const char *const *arguments, int timeout_ms);
+/* Of a monitor with --stats that has ended: one of its counters, and that nothing was left by it. */
+double guest_counter(const struct command *monitor, const char *name);
+void guest_expect_no_leak(const struct command *monitor);
 /* Sends SIGTERM and expects all to be gone, the port too (0: none). */
 void guest_stop(struct command *monitor, uint16_t port);
 

@@ -1,10 +1,6 @@
 #include "tests/lib/random.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* The finaliser of splitmix64: every bit of the result depends on every bit of x. */
 static inline uint64_t mix(uint64_t x)
@@ -12,20 +8,6 @@ static inline uint64_t mix(uint64_t x)
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
 	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
 	return x ^ x >> 31;
-}
-
-uint64_t random_seed(void)
-{
-	const char *given = getenv("FERRULE_SEED");
-	uint64_t seed;
-
-	if (given != NULL)
-		seed = strtoull(given, NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		seed = 1;
-	printf("seed: FERRULE_SEED=0x%" PRIx64 "\n", seed);
-	fflush(stdout);
-	return seed;
 }
 
 uint64_t random_next(struct random *random)

@@ -1,6 +1,7 @@
 /*
  * Random numbers that can be had again: every random test takes its seed from
  * here, which prints it and takes it back from the environment (FERRULE_SEED).
+ * Guests draw from the seeds that they are sent: all but random_seed is freestanding.
  */
 #ifndef FERRULE_TESTS_LIB_RANDOM_H
 #define FERRULE_TESTS_LIB_RANDOM_H
@@ -13,7 +14,7 @@ struct random {
 	uint64_t state;
 };
 
-/* FERRULE_SEED if it is set, else a fresh one; printed on stdout either way. */
+/* FERRULE_SEED if it is set, else a fresh one; printed on stdout either way. In random_seed.c. */
 uint64_t random_seed(void);
 
 uint64_t random_next(struct random *random);
