@@ -52,66 +52,123 @@ struct endpoint address_from_sockaddr(const struct sockaddr_storage *address)
 	return endpoint;
 }
 
-static bool begins_with(const unsigned char *address, const unsigned char *prefix, size_t len)
+/* Are the first bits the same? */
+static bool same_bits(const unsigned char *a, const unsigned char *b, unsigned bits)
 {
-	return memcmp(address, prefix, len) == 0;
+	unsigned char mask = (unsigned char)(0xff00u >> bits % 8);
+
+	return memcmp(a, b, bits / 8) == 0 &&
+	       (bits % 8 == 0 || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
 }
 
-static bool ipv4_is_special(const unsigned char *a)
+bool address_is_within(
+	const struct endpoint *address, const struct endpoint *first, unsigned prefix)
 {
-	static const unsigned char alibaba[] = {100, 100, 100, 200}, azure[] = {168, 63, 129, 16},
-				   oracle[] = {192, 0, 0, 192};
+	return address->family == first->family && same_bits(address->addr, first->addr, prefix);
+}
 
-	return a[0] == 0 || a[0] == 127 || a[0] >= 224 || (a[0] == 169 && a[1] == 254) ||
-	       begins_with(a, alibaba, 4) || begins_with(a, azure, 4) || begins_with(a, oracle, 4);
+/* ---- special ones */
+
+struct range {
+	unsigned char first[16];
+	unsigned prefix; /* bits */
+};
+
+static const struct range special_ipv4[] = {
+	{{0}, 8},                   /* this host */
+	{{127}, 8},                 /* loopback */
+	{{169, 254}, 16},           /* link-local; the metadata services of most clouds */
+	{{224}, 3},                 /* multicast, and what has no use */
+	{{100, 100, 100, 200}, 32}, /* metadata: Alibaba */
+	{{168, 63, 129, 16}, 32},   /* Azure */
+	{{192, 0, 0, 192}, 32},     /* Oracle */
+};
+
+static const struct range special_ipv6[] = {
+	{{[15] = 1}, 128},                                         /* loopback */
+	{{0}, 128},                                                /* unspecified */
+	{{0xfe, 0x80}, 10},                                        /* link-local */
+	{{0xff}, 8},                                               /* multicast */
+	{{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48},                /* NAT64 of this network's own */
+	{{0xfd, 0x00, 0x0e, 0xc2}, 32},                            /* metadata: Amazon */
+	{{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}, 128}, /* Google */
+};
+
+/* Where an IPv6 address stands for an IPv4 one, which lies behind the prefix. */
+static const struct range with_ipv4[] = {
+	{{[10] = 0xff, [11] = 0xff}, 96}, /* mapped */
+	{{0}, 96},                        /* compatible */
+	{{0x00, 0x64, 0xff, 0x9b}, 96},   /* NAT64 */
+	{{0x20, 0x02}, 16},               /* 6to4 */
+};
+
+#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
+
+static bool lies_in(
+	const unsigned char *first, unsigned prefix, const struct range *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (prefix >= rows[i].prefix && same_bits(first, rows[i].first, rows[i].prefix))
+			return true;
+	return false;
+}
+
+bool address_range_is_special(const struct endpoint *first, unsigned prefix)
+{
+	const unsigned char *a = first->addr;
+
+	if (first->family == ENDPOINT_IPV4)
+		return lies_in(a, prefix, special_ipv4, ROWS(special_ipv4));
+	if (lies_in(a, prefix, special_ipv6, ROWS(special_ipv6)))
+		return true;
+	for (size_t i = 0; i < ROWS(with_ipv4); i++) {
+		const struct range *row = &with_ipv4[i];
+
+		if (prefix >= row->prefix && same_bits(a, row->first, row->prefix) &&
+			lies_in(a + row->prefix / 8, prefix - row->prefix, special_ipv4,
+				ROWS(special_ipv4)))
+			return true;
+	}
+	return false;
+}
+
+bool address_is_special(const struct endpoint *endpoint)
+{
+	return address_range_is_special(endpoint, address_bits(endpoint));
 }
 
 /* The IPv4 address that an IPv6 address stands for; NULL: none. */
 static const unsigned char *ipv4_within(const unsigned char *a)
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff}, compatible[12],
-				   nat64[12] = {0x00, 0x64, 0xff, 0x9b},
-				   local_nat64[6] = {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01},
-				   six_to_four[2] = {0x20, 0x02};
-
-	if (begins_with(a, six_to_four, 2))
-		return a + 2;
-	if (begins_with(a, mapped, 12) || begins_with(a, compatible, 12) ||
-		begins_with(a, nat64, 12) || begins_with(a, local_nat64, 6))
-		return a + 12;
+	for (size_t i = 0; i < ROWS(with_ipv4); i++)
+		if (same_bits(a, with_ipv4[i].first, with_ipv4[i].prefix))
+			return a + with_ipv4[i].prefix / 8;
 	return NULL;
+}
+
+unsigned address_bits(const struct endpoint *endpoint)
+{
+	return endpoint->family == ENDPOINT_IPV4 ? 32 : 128;
 }
 
 struct endpoint address_without_mapping(const struct endpoint *endpoint)
 {
-	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-	struct endpoint ipv4 = {.family = ENDPOINT_IPV4, .port = endpoint->port};
+	const unsigned char *ipv4 = endpoint->addr;
+	struct endpoint plain = {.family = ENDPOINT_IPV4, .port = endpoint->port};
 
-	if (endpoint->family != ENDPOINT_IPV6 || !begins_with(endpoint->addr, mapped, 12))
+	if (endpoint->family == ENDPOINT_IPV6 && same_bits(endpoint->addr, with_ipv4[0].first, 96))
+		ipv4 = endpoint->addr + 12;
+	else if (endpoint->family != ENDPOINT_IPV4)
 		return *endpoint;
-	memcpy(ipv4.addr, endpoint->addr + 12, 4);
-	return ipv4;
+	memcpy(plain.addr, ipv4, 4);
+	return plain;
 }
 
 bool address_is_unspecified(const struct endpoint *endpoint)
 {
 	static const unsigned char zero[sizeof(endpoint->addr)];
 
-	return memcmp(endpoint->addr, zero, sizeof(zero)) == 0;
-}
-
-bool address_is_special(const struct endpoint *endpoint)
-{
-	static const unsigned char loopback[16] = {[15] = 1}, amazon[4] = {0xfd, 0x00, 0x0e, 0xc2},
-				   google[16] = {0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54};
-	const unsigned char *a = endpoint->addr;
-
-	if (endpoint->family == ENDPOINT_IPV4)
-		return ipv4_is_special(a);
-	const unsigned char *ipv4 = ipv4_within(a);
-	return begins_with(a, loopback, 16) || begins_with(a, amazon, 4) ||
-	       begins_with(a, google, 16) || a[0] == 0xff ||
-	       (a[0] == 0xfe && (a[1] & 0xc0) == 0x80) || (ipv4 != NULL && ipv4_is_special(ipv4));
+	return memcmp(endpoint->addr, zero, address_bits(endpoint) / 8) == 0;
 }
 
 /* 0, or the negative errno of binding to it. */

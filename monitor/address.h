@@ -12,8 +12,12 @@ int address_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage
 		socklen_t *ret_len);
 /* An address that is neither becomes family 0. */
 struct endpoint address_from_sockaddr(const struct sockaddr_storage *address);
-/* ::ffff:a.b.c.d as the IPv4 address that it reaches, any other as it is. */
+/* ::ffff:a.b.c.d as the IPv4 address that it reaches, any other as it is. What means nothing of an IPv4 address is 0. */
 struct endpoint address_without_mapping(const struct endpoint *endpoint);
+/* Bits of an address: 32 or 128. */
+unsigned address_bits(const struct endpoint *endpoint);
+/* Is it of this family, with the same first bits? */
+bool address_is_within(const struct endpoint *address, const struct endpoint *first, unsigned prefix);
 /* 0.0.0.0 or ::. */
 bool address_is_unspecified(const struct endpoint *endpoint);
 /*
@@ -22,6 +26,8 @@ bool address_is_unspecified(const struct endpoint *endpoint);
  * that IPv4 address here.
  */
 bool address_is_special(const struct endpoint *endpoint);
+/* Are all addresses of this range special ones, of one kind? */
+bool address_range_is_special(const struct endpoint *first, unsigned prefix);
 /* Is it one of this machine's addresses? Also when that cannot be told. Asks the kernel: a few us. */
 bool address_is_own(const struct endpoint *endpoint);
 /* The socket's own address. */

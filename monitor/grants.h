@@ -32,6 +32,7 @@ struct grant_net {
 	struct endpoint first; /* of GRANT_RANGE; port 0 */
 	unsigned prefix;       /* bits */
 	uint16_t port_first, port_last; /* 0, 65535: every port */
+	bool named;            /* of GRANT_RANGE: an address that 'host' has, to listen on */
 	char *host;            /* as the option has it, without the port; "*.example.org": every name below */
 };
 
@@ -89,8 +90,8 @@ void grants_free(struct grants *grants);
 void grants_free_unix(struct grants *grants); /* part of it */
 
 /*
- * Can each granted or published port be bound? Binds and closes again, so that a port that is in use
- * is said before the guest runs. Of ranges none is tried. 0, or a negative errno with a sentence in ret_error.
+ * Can each port that is granted to listen on with TCP, or published, be bound? Binds and closes again, so that a port
+ * that is in use is said before the guest runs. Of ranges none is tried, and of names one address is enough. 0, or a negative errno with a sentence in ret_error.
  */
 int grants_probe_listen(const struct grants *grants, char *ret_error, size_t error_len);
 

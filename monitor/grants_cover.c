@@ -2,8 +2,9 @@
  * What the guest asks for, held against what is granted.
  *
  * To connect and to send, a range covers special addresses (address_is_special) only if it has no
- * others: 127.0.0.0/8 does, 0.0.0.0/0 does not. 'any', and a range of a whole family, cover this
- * machine's own addresses no more than special ones: who means them names them.
+ * others, nor such of two kinds: 127.0.0.0/8 does, 0.0.0.0/0 does not. 'any', and a range of a
+ * whole family, cover this machine's own addresses no more than special ones: who means them names
+ * them.
  */
 #include <string.h>
 #include <strings.h>
@@ -16,29 +17,9 @@ static bool listens(enum grant_use use)
 	return use == GRANT_TCP_LISTEN || use == GRANT_UDP_LISTEN;
 }
 
-static bool same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)
-{
-	unsigned char mask = (unsigned char)(0xff00u >> bits % 8);
-
-	return memcmp(a, b, bits / 8) == 0 &&
-	       (bits % 8 == 0 || ((a[bits / 8] ^ b[bits / 8]) & mask) == 0);
-}
-
-/* The last address of the range. */
-static struct endpoint last_of(const struct grant_net *range)
-{
-	struct endpoint last = range->first;
-	unsigned bits = last.family == ENDPOINT_IPV4 ? 32 : 128;
-
-	for (unsigned bit = range->prefix; bit < bits; bit++)
-		last.addr[bit / 8] |= (unsigned char)(0x80 >> bit % 8);
-	return last;
-}
-
 static bool within(const struct grant_net *range, const struct endpoint *asked)
 {
-	return range->first.family == asked->family &&
-	       same_prefix(range->first.addr, asked->addr, range->prefix) &&
+	return address_is_within(asked, &range->first, range->prefix) &&
 	       (range->first.scope == 0 || range->first.scope == asked->scope);
 }
 
@@ -51,9 +32,7 @@ static bool range_covers(
 		return range->prefix == 0 || !address_is_unspecified(asked);
 	if (range->prefix == 0)
 		return !address_is_special(asked) && !address_is_own(asked);
-	struct endpoint last = last_of(range);
-	return !address_is_special(asked) ||
-	       (address_is_special(&range->first) && address_is_special(&last));
+	return !address_is_special(asked) || address_range_is_special(&range->first, range->prefix);
 }
 
 #define SOME_PORT (-1) /* whichever the grant has */

@@ -145,15 +145,10 @@ static bool is_name_or_below(const char *text)
 	return is_host_name(strncmp(text, "*.", 2) == 0 ? text + 2 : text);
 }
 
-static unsigned family_bits(const struct endpoint *endpoint)
-{
-	return endpoint->family == ENDPOINT_IPV4 ? 32 : 128;
-}
-
 /* Are all bits behind the prefix 0? */
 static bool ends_in_zeros(const struct endpoint *first, unsigned prefix)
 {
-	for (unsigned bit = prefix; bit < family_bits(first); bit++)
+	for (unsigned bit = prefix; bit < address_bits(first); bit++)
 		if (first->addr[bit / 8] & (0x80 >> bit % 8))
 			return false;
 	return true;
@@ -166,7 +161,7 @@ static int parse_range(const struct complaint *about, char *text, struct grant_n
 
 	*slash = '\0';
 	bool number = slash[1] >= '0' && slash[1] <= '9' && *end == '\0';
-	if (!address_parse(text, &grant->first) || !number || prefix > family_bits(&grant->first))
+	if (!address_parse(text, &grant->first) || !number || prefix > address_bits(&grant->first))
 		return complain(about, EINVAL, "is not a range of addresses",
 			"write one as 10.0.0.0/8:443 or [2001:db8::/32]:443");
 	if (!ends_in_zeros(&grant->first, (unsigned)prefix))
@@ -186,7 +181,7 @@ static void one_address(const struct endpoint *address, struct grant_net *grant)
 {
 	grant->kind = GRANT_RANGE;
 	grant->first = address_without_mapping(address);
-	grant->prefix = address_is_unspecified(address) ? 0 : family_bits(&grant->first);
+	grant->prefix = address_is_unspecified(address) ? 0 : address_bits(&grant->first);
 }
 
 /* 'host' is changed. */
@@ -271,10 +266,14 @@ static int add_listen_name(const struct complaint *about, struct grant_list *lis
 		struct sockaddr_storage address = {0};
 
 		memcpy(&address, at->ai_addr, at->ai_addrlen);
-		struct endpoint one = address_from_sockaddr(&address);
-		one.port = 0;
-		one_address(&one, &grant);
-		error = add(about, list, &grant, host);
+		grant.kind = GRANT_RANGE;
+		grant.first = address_from_sockaddr(&address);
+		grant.first.port = 0;
+		grant.prefix = address_bits(&grant.first);
+		grant.named = true;
+		/* As lists of names that are to be blocked have it: not every address is meant. */
+		if (!address_is_unspecified(&grant.first))
+			error = add(about, list, &grant, host);
 	}
 	freeaddrinfo(found);
 	return error;
@@ -443,5 +442,7 @@ bool grants_could_name(const char *host, size_t host_len)
 		return false;
 	memcpy(name, host, host_len);
 	name[host_len] = '\0';
+	if (strcasecmp(name, "any") == 0) /* means something else there */
+		return false;
 	return address_parse(name, &address) || is_host_name(name);
 }

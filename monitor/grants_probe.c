@@ -17,11 +17,11 @@
  * connections linger, which is what a listener will find. IPv6 alone: whether the guest
  * will want both families is not known yet. 0 or a negative errno.
  */
-static int try_bind(const struct endpoint *endpoint, int type)
+static int try_bind(const struct endpoint *endpoint, int type, bool v6only)
 {
 	struct sockaddr_storage address;
 	socklen_t len;
-	const int on = 1;
+	const int on = 1, only = v6only;
 
 	int error = address_to_sockaddr(endpoint, &address, &len);
 	if (error)
@@ -32,7 +32,7 @@ static int try_bind(const struct endpoint *endpoint, int type)
 	if (type == SOCK_STREAM)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (address.ss_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
 	error = bind(fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
 	close(fd);
 	return error;
@@ -42,13 +42,13 @@ static int try_bind(const struct endpoint *endpoint, int type)
  * A monitor that ended just now may hold its port for a moment longer: the kernel lets go of an
  * io_uring's accept after the process is gone.
  */
-static int bind_patiently(const struct endpoint *endpoint, int type)
+static int bind_patiently(const struct endpoint *endpoint, int type, bool v6only)
 {
-	int error = try_bind(endpoint, type);
+	int error = try_bind(endpoint, type, v6only);
 
 	for (int tries = 0; error == -EADDRINUSE && tries < PATIENCE_TRIES; tries++) {
 		nanosleep(&(struct timespec){.tv_nsec = PATIENCE_NS}, NULL);
-		error = try_bind(endpoint, type);
+		error = try_bind(endpoint, type, v6only);
 	}
 	return error;
 }
@@ -78,9 +78,10 @@ static const struct bind_failure *find_bind_failure(int error)
 	return row;
 }
 
-static int probe(const struct endpoint *endpoint, int type, char *ret_error, size_t error_len)
+static int probe(
+	const struct endpoint *endpoint, int type, bool v6only, char *ret_error, size_t error_len)
 {
-	int error = bind_patiently(endpoint, type);
+	int error = bind_patiently(endpoint, type, v6only);
 	char text[ADDRESS_TEXT_LEN];
 
 	if (error == 0)
@@ -103,6 +104,19 @@ static bool is_one(const struct grant_net *grant)
 	       (all || grant->port_first == grant->port_last);
 }
 
+/* Has the name that this address came from another one, which can be bound? */
+static bool has_another(const struct grant_list *list, const struct grant_net *grant)
+{
+	for (size_t i = 0; grant->named && i < list->count; i++) {
+		const struct grant_net *other = &list->grant[i];
+
+		if (other->named && strcmp(other->host, grant->host) == 0 &&
+			try_bind(&other->first, SOCK_STREAM, true) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int probe_list(const struct grant_list *list, int type, char *ret_error, size_t error_len)
 {
 	int error = 0;
@@ -111,7 +125,11 @@ static int probe_list(const struct grant_list *list, int type, char *ret_error, 
 		struct endpoint endpoint = list->grant[i].first;
 		endpoint.port = list->grant[i].port_first;
 		if (is_one(&list->grant[i]))
-			error = probe(&endpoint, type, ret_error, error_len);
+			/* Whether the guest will want both families is not known yet. */
+			error = probe(&endpoint, type, true, ret_error, error_len);
+		if ((error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT) &&
+			has_another(list, &list->grant[i]))
+			error = 0; /* as ::1 of localhost, where there is no IPv6 */
 	}
 	return error;
 }
@@ -122,6 +140,7 @@ int grants_probe_listen(const struct grants *grants, char *ret_error, size_t err
 
 	for (size_t i = 0; !error && i < grants->publish_count; i++)
 		error = probe(&grants->publish[i].host,
-			grants->publish[i].udp ? SOCK_DGRAM : SOCK_STREAM, ret_error, error_len);
+			grants->publish[i].udp ? SOCK_DGRAM : SOCK_STREAM, false, ret_error,
+			error_len);
 	return error;
 }

@@ -83,8 +83,8 @@ bool limits_take_connect(struct limits *limits)
 void limits_init(struct limits *limits, struct io *io, const struct limits_config *config)
 {
 	*limits = (struct limits){0};
-	rate_init(&limits->connects, io, config->connect_rate);
-	rate_init(&limits->accepts, io, config->accept_rate);
-	rate_init(&limits->sends, io, config->send_rate);
-	rate_init(&limits->receives, io, config->receive_rate);
+	rate_init(&limits->connects, io, config->connect_rate, 1);
+	rate_init(&limits->accepts, io, config->accept_rate, 1);
+	rate_init(&limits->sends, io, config->send_rate, RATE_BYTES);
+	rate_init(&limits->receives, io, config->receive_rate, RATE_BYTES);
 }

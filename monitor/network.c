@@ -56,6 +56,7 @@ struct query {
 struct listing {
 	struct network *network;
 	struct worker_job job;
+	const struct grants *grants;
 	uint32_t request_id, first;
 	struct network_interface *interface;
 	size_t count;
@@ -302,29 +303,37 @@ static bool may_see(const struct grants *grants, const struct endpoint *address)
 	return is_published(grants, address);
 }
 
+/* Of all interfaces. Asks the kernel for each, so it is a worker's, too; the grants never change.
+ */
+static void leave_out(struct listing *listing)
+{
+	struct network_interface *list = listing->interface;
+	size_t seen = 0;
+
+	for (size_t i = 0; i < listing->count; i++)
+		if (may_see(listing->grants, &list[i].address))
+			list[seen++] = list[i];
+	listing->count = seen;
+}
+
 static void listing_work(struct worker_job *job)
 {
 	struct listing *listing = io_container(job, struct listing, job);
 
 	listing->error = interfaces_list(&listing->interface, &listing->count);
+	if (listing->error == 0)
+		leave_out(listing);
 }
 
 static void listing_reply(struct listing *listing)
 {
-	struct network *network = listing->network;
-	const struct grants *grants = &loop_config(network->stream->loop)->config->grants;
-	struct network_interface *list = listing->interface;
-	size_t seen = 0;
+	size_t first = listing->first < listing->count ? listing->first : listing->count;
+	size_t left = listing->count - first;
+	size_t count = left < NETWORK_INTERFACES_AT_ONCE ? left : NETWORK_INTERFACES_AT_ONCE;
+	struct network_interfaces_reply answer = {.total = (uint32_t)listing->count,
+		.interfaces = {listing->interface + first, count * sizeof(listing->interface[0])}};
 
-	for (size_t i = 0; i < listing->count; i++)
-		if (may_see(grants, &list[i].address))
-			list[seen++] = list[i];
-	size_t first = listing->first < seen ? listing->first : seen;
-	size_t count = seen - first < NETWORK_INTERFACES_AT_ONCE ? seen - first
-								 : NETWORK_INTERFACES_AT_ONCE;
-	struct network_interfaces_reply answer = {
-		.total = (uint32_t)seen, .interfaces = {list + first, count * sizeof(list[0])}};
-	reply(network, &network_interfaces_reply_message, listing->request_id, &answer);
+	reply(listing->network, &network_interfaces_reply_message, listing->request_id, &answer);
 }
 
 static void listing_done(struct worker_job *job)
@@ -351,6 +360,7 @@ static int list(
 		return ENOMEM;
 	*listing = (struct listing){.network = network,
 		.job = {.work = listing_work, .done = listing_done},
+		.grants = &loop_config(network->stream->loop)->config->grants,
 		.request_id = request_id,
 		.first = wanted->first};
 	network->pending++;

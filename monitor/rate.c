@@ -15,9 +15,14 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static int64_t burst(const struct rate *rate)
 {
-	return rate->per_s > RATE_BURST ? (int64_t)(rate->per_s / RATE_BURST) : 1;
+	return (int64_t)larger(rate->per_s / RATE_BURST, rate->least);
 }
 
 /* Nanoseconds for so many tokens. */
@@ -43,9 +48,9 @@ static void fill(struct rate *rate)
 
 static void rate_complete(struct io_op *op, int result);
 
-void rate_init(struct rate *rate, struct io *io, uint64_t per_s)
+void rate_init(struct rate *rate, struct io *io, uint64_t per_s, uint64_t least)
 {
-	*rate = (struct rate){.per_s = per_s, .io = io, .filled_ns = now_ns()};
+	*rate = (struct rate){.per_s = per_s, .least = least, .io = io, .filled_ns = now_ns()};
 	rate->tokens = per_s != 0 ? burst(rate) : 0;
 	rate->timer.op.done = rate_complete;
 	rate->last = &rate->first;
@@ -53,12 +58,12 @@ void rate_init(struct rate *rate, struct io *io, uint64_t per_s)
 
 uint64_t rate_allows(struct rate *rate)
 {
-	if (rate->per_s == 0 || rate->over)
+	if (!rate_limits(rate))
 		return UINT64_MAX;
 	fill(rate);
-	if (rate->tokens <= 0)
+	if (rate->tokens < (int64_t)rate->least)
 		return 0;
-	uint64_t share = (uint64_t)burst(rate) / RATE_SHARES + 1;
+	uint64_t share = larger((uint64_t)burst(rate) / RATE_SHARES, rate->least);
 	return (uint64_t)rate->tokens < share ? (uint64_t)rate->tokens : share;
 }
 
@@ -68,11 +73,18 @@ void rate_spend(struct rate *rate, uint64_t amount)
 		rate->tokens -= (int64_t)amount;
 }
 
+void rate_give_back(struct rate *rate, uint64_t amount)
+{
+	if (rate->per_s != 0)
+		rate->tokens += (int64_t)amount;
+}
+
 /* ---- waiting */
 
 static void start_timer(struct rate *rate)
 {
-	uint64_t missing = rate->tokens <= 0 ? (uint64_t)(1 - rate->tokens) : 0;
+	int64_t least = (int64_t)rate->least;
+	uint64_t missing = rate->tokens < least ? (uint64_t)(least - rate->tokens) : 0;
 	uint64_t ns = time_of(rate, missing);
 
 	if (ns < TICK_LEAST)

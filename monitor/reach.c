@@ -77,7 +77,8 @@ bool reach_may(const struct reach *reach, enum grant_use use, const struct endpo
 
 /* ---- answers */
 
-static bool leads_nowhere(const struct endpoint *address)
+/* Or to where only who means it is to come. */
+static bool leads_here(const struct endpoint *address)
 {
 	return address_is_special(address) || address_is_own(address);
 }
@@ -85,7 +86,7 @@ static bool leads_nowhere(const struct endpoint *address)
 static bool believable(
 	enum grant_name name, const struct resolver_answer *answer, const struct endpoint *address)
 {
-	return name == GRANT_NAME_GIVEN && (answer->known_here || !leads_nowhere(address));
+	return name == GRANT_NAME_GIVEN && (answer->known_here || !leads_here(address));
 }
 
 unsigned reach_believe(const struct reach *reach, enum grant_use use, uint16_t port,
@@ -181,7 +182,8 @@ uint32_t reach_lifetime_s(const struct resolver_answer *answer)
 void reach_learn(struct reach *reach, const char *host, size_t host_len,
 	const struct resolver_answer *answer)
 {
-	uint64_t end_s = reach->clock_s() + reach_lifetime_s(answer);
+	uint64_t end_s = reach->clock_s() + 1 +
+			 reach_lifetime_s(answer); /* of this second some has passed */
 
 	for (size_t use = 0; use < OUTGOING; use++) {
 		const struct grant_list *list = &reach->grants->net[outgoing[use]];

@@ -36,6 +36,7 @@
  */
 #include <errno.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -55,6 +56,8 @@
 
 enum receiving {
 	RECEIVING_NOTHING,
+	RECEIVING_READINESS, /* under a limit: what waits for bytes has no share of what is allowed
+			      */
 	RECEIVING_TO_RING,
 	RECEIVING_TO_DISCARD,
 };
@@ -93,11 +96,13 @@ struct relay {
 	bool tcp;
 	bool trims;     /* memory of the ring is to be given back before the next receive */
 	int send_error; /* errno that ended sending, to be told when the receive sees only an end */
-	size_t sent_ahead;  /* bytes that the guest has still to commit */
-	uint64_t sent;      /* bytes */
-	uint64_t sent_then; /* when the timer was started */
-	uint64_t received;  /* bytes */
-	struct idle *idle;  /* NULL: it may be idle for ever */
+	size_t sent_ahead;           /* bytes that the guest has still to commit */
+	uint64_t sent;               /* bytes */
+	uint64_t sent_then;          /* when the timer was started */
+	uint64_t received;           /* bytes */
+	size_t send_paid, recv_paid; /* bytes of the limits, for what is in flight */
+	bool readable;               /* as the last RECEIVING_READINESS found */
+	struct idle *idle;           /* NULL: it may be idle for ever */
 };
 
 /* Where bytes of UNIX sockets go that nobody wants; those of many at a time, and never read. */
@@ -183,6 +188,8 @@ static void relay_send(struct relay *relay)
 		return;
 	}
 	relay->sending = true;
+	relay->send_paid = len;
+	rate_spend(rate, len);
 	io_send(relay->io, &relay->send_op, relay->fd, span.data, len);
 }
 
@@ -191,7 +198,6 @@ static size_t send_result(struct relay *relay, long result)
 {
 	if (result >= 0) {
 		stats.bytes_to_host += (size_t)result;
-		rate_spend(&loop_limits(relay->stream->loop)->sends, (uint64_t)result);
 		relay->sent += (size_t)result;
 		return (size_t)result;
 	}
@@ -209,6 +215,8 @@ static void send_complete(struct io_op *op, int result)
 {
 	struct relay *relay = io_container(op, struct relay, send_op);
 	relay->sending = false;
+	rate_give_back(&loop_limits(relay->stream->loop)->sends,
+		relay->send_paid - (result > 0 ? (size_t)result : 0));
 	ring_consume(&relay->stream->pipe.in, send_result(relay, result));
 	relay_pump(relay);
 }
@@ -217,8 +225,7 @@ static bool relay_may_send_ahead(struct stream *stream)
 {
 	struct relay *relay = stream->relay;
 	bool skips = relay->sent_ahead != 0;
-	if (relay->sending || relay->send_done ||
-		rate_allows(&loop_limits(stream->loop)->sends) != UINT64_MAX)
+	if (relay->sending || relay->send_done || rate_limits(&loop_limits(stream->loop)->sends))
 		return false;
 	/* The commit of what was sent ahead before can be there and its signal still to come. */
 	struct ring_span span = unsent(relay);
@@ -260,7 +267,7 @@ static void relay_trim(struct stream *stream)
 {
 	struct relay *relay = stream->relay;
 	relay->trims = true;
-	if (relay->receiving == RECEIVING_NOTHING) {
+	if (relay->receiving == RECEIVING_NOTHING || relay->receiving == RECEIVING_READINESS) {
 		trim_ring(relay);
 	} else if (relay->receiving == RECEIVING_TO_RING && !relay->recv_cancelled) {
 		relay->recv_cancelled = true;
@@ -268,37 +275,60 @@ static void relay_trim(struct stream *stream)
 	}
 }
 
-static void relay_receive(struct relay *relay)
+/* Room for what is received; without any, the guest's reading will signal. */
+static struct ring_span receive_room(struct relay *relay)
 {
 	struct ring_producer *out = &relay->stream->pipe.out;
-	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
-		return;
-	trim_ring(relay);
-	struct rate *rate = &loop_limits(relay->stream->loop)->receives;
-	size_t most = within(rate, RELAY_QUANTUM);
-	if (most == 0) {
-		rate_wait(rate, &relay->recv_turn);
-		return;
-	}
-	if (relay->discard) {
-		relay->receiving = RECEIVING_TO_DISCARD;
-		if (relay->tcp)
-			io_discard(relay->io, &relay->recv_op, relay->fd, most);
-		else
-			io_recv(relay->io, &relay->recv_op, relay->fd, dropped,
-				most < sizeof(dropped) ? most : sizeof(dropped));
-		return;
-	}
 	struct ring_span room = ring_reserve(out);
 	if (room.len == 0) {
 		ring_await_room(out, relay->stream->ring[PIPE_HOST].capacity / 4);
 		room = ring_reserve(out);
 	}
-	if (room.len == 0)
+	return room;
+}
+
+static void start_receive(struct relay *relay, struct ring_span room, size_t len)
+{
+	if (!relay->discard) {
+		relay->receiving = RECEIVING_TO_RING;
+		io_recv(relay->io, &relay->recv_op, relay->fd, room.data,
+			room.len < len ? room.len : len);
 		return;
-	relay->receiving = RECEIVING_TO_RING;
-	io_recv(relay->io, &relay->recv_op, relay->fd, room.data,
-		room.len < most ? room.len : most);
+	}
+	relay->receiving = RECEIVING_TO_DISCARD;
+	if (relay->tcp)
+		io_discard(relay->io, &relay->recv_op, relay->fd, len);
+	else
+		io_recv(relay->io, &relay->recv_op, relay->fd, dropped,
+			len < sizeof(dropped) ? len : sizeof(dropped));
+}
+
+static void relay_receive(struct relay *relay)
+{
+	struct rate *rate = &loop_limits(relay->stream->loop)->receives;
+	struct ring_span room = {0};
+	if (relay->receiving != RECEIVING_NOTHING || relay->recv_done)
+		return;
+	trim_ring(relay);
+	if (!relay->discard) {
+		room = receive_room(relay);
+		if (room.len == 0)
+			return;
+	}
+	if (rate_limits(rate) && !relay->readable) {
+		relay->receiving = RECEIVING_READINESS;
+		io_poll(relay->io, &relay->recv_op, relay->fd, POLLIN);
+		return;
+	}
+	size_t len = within(rate, RELAY_QUANTUM);
+	if (len == 0) {
+		rate_wait(rate, &relay->recv_turn);
+		return;
+	}
+	relay->readable = false;
+	relay->recv_paid = len;
+	rate_spend(rate, len);
+	start_receive(relay, room, len);
 }
 
 static void recv_end(struct relay *relay, int error)
@@ -322,10 +352,14 @@ static void recv_complete(struct io_op *op, int result)
 	bool asked = relay->recv_cancelled;
 	relay->receiving = RECEIVING_NOTHING;
 	relay->recv_cancelled = false;
-	if (result > 0)
-		rate_spend(&loop_limits(relay->stream->loop)->receives, (uint64_t)result);
+	bool readable = receiving == RECEIVING_READINESS && result >= 0;
+	if (receiving != RECEIVING_READINESS)
+		rate_give_back(&loop_limits(relay->stream->loop)->receives,
+			relay->recv_paid - (result > 0 ? (size_t)result : 0));
 	if (relay->recv_done) {
 		/* Only memory of the ring was waited for. */
+	} else if (readable) {
+		relay->readable = true;
 	} else if (result > 0 && receiving == RECEIVING_TO_RING) {
 		relay->received += (unsigned)result;
 		stats.bytes_to_guest += (unsigned)result;
@@ -358,7 +392,8 @@ static void timer_complete(struct io_op *op, int result)
 	relay->timer_cancelled = false;
 	if (over && relay->timer_lingers)
 		relay->recv_done = true;
-	else if (over && relay->sent == relay->sent_then && !relay->send_done)
+	else if (over && relay->sent == relay->sent_then && !relay->send_done &&
+		 !rate_waits(&relay->send_turn))
 		relay_reset(relay, ETIMEDOUT);
 	relay_pump(relay);
 }
@@ -396,7 +431,8 @@ static void idle_complete(struct io_op *op, int result)
 	struct relay *relay = idle->relay;
 	uint64_t moved = relay->sent + relay->received;
 	idle->ticking = false;
-	idle->quiet = moved == idle->moved_then ? idle->quiet + 1 : 0;
+	bool held_up = rate_waits(&relay->send_turn) || rate_waits(&relay->recv_turn);
+	idle->quiet = moved == idle->moved_then && !held_up ? idle->quiet + 1 : 0;
 	idle->moved_then = moved;
 	bool over = relay->send_done && relay->recv_done;
 	if (!over && result == -ETIME && idle->quiet >= IDLE_TICKS)
@@ -445,7 +481,7 @@ static void relay_look(struct relay *relay)
 	if (stream_pipe_broken(stream)) {
 		stream_broken(stream, "impossible ring positions");
 		relay_reset(relay, EPROTO);
-	} else if (in.end < 0 && relay->sending) {
+	} else if (in.end < 0 && (relay->sending || rate_waits(&relay->send_turn))) {
 		relay_reset(relay, ECONNABORTED);
 	}
 	if (out.end != 0 || stream->guest_closed)

@@ -14,7 +14,8 @@
 #include "monitor/stats.h"
 #include "monitor/trim.h"
 
-#define STREAM_TURN 256u /* frames of one stream that are taken at a time */
+#define LIMIT_SHARES 4u   /* of the rings' memory that the user allows */
+#define STREAM_TURN  256u /* frames of one stream that are taken at a time */
 
 /* Rings that a guest's first streams will want, mapped before it runs and touches memory itself. */
 #define AHEAD_RINGS    10u          /* of a listener and its first accepts */
@@ -172,19 +173,24 @@ static uint32_t take_slot(struct stream_table *table)
 	return table->free_count != 0 ? table->free_slot[--table->free_count] : table->unused++;
 }
 
-/* Makes rings smaller until they are within what the guest's rings may be together. False: they
- * cannot be. */
+/*
+ * Where the guest's rings may have so much memory together, a stream has at most a part of what is
+ * left: there will be others. False: not even the smallest rings can be had.
+ */
 static bool limit_capacities(
 	const struct stream_table *table, uint64_t *to_host, uint64_t *to_guest)
 {
 	uint64_t limit = loop_config(table->loop)->config->limits.in_flight;
-	while (limit != 0 && table->ring_bytes + *to_host + *to_guest > limit) {
+	if (limit == 0)
+		return true;
+	uint64_t left = limit > table->ring_bytes ? limit - table->ring_bytes : 0;
+	while (*to_host + *to_guest > left / LIMIT_SHARES) {
 		uint64_t *larger = *to_host > *to_guest ? to_host : to_guest;
 		if (*larger == RING_CAPACITY_MIN)
-			return false;
+			break;
 		*larger /= 2;
 	}
-	return true;
+	return *to_host + *to_guest <= left;
 }
 
 int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_t to_guest_capacity,

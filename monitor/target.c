@@ -48,6 +48,12 @@ void target_refused(const struct target *target, const char *option, const char 
 			target->remote.port);
 		could = grants_could_name(host, target->host.len);
 	} else {
+		/* To send to 0.0.0.0 is to send to this machine, but to grant it is to grant the
+		 * world. */
+		bool known = target->remote.family == ENDPOINT_IPV4 ||
+			     target->remote.family == ENDPOINT_IPV6;
+		could = known && (!address_is_unspecified(&target->remote) ||
+					 strcmp(behind, ":listen") == 0);
 		address_text(&target->remote, text);
 	}
 	snprintf(value, sizeof(value), "%s%s", text, behind);

@@ -190,7 +190,7 @@ static void attempt_complete(struct io_op *op, int result)
 
 /* This end, as the guest wants it. With port 0 the port is chosen by connect(2), which may choose
  * one that is in use for another peer. */
-static int bind_local(const struct connector *connector, int fd, sa_family_t family)
+static int bind_local(const struct connector *connector, int fd)
 {
 	struct sockaddr_storage address;
 	socklen_t len;
@@ -200,8 +200,6 @@ static int bind_local(const struct connector *connector, int fd, sa_family_t fam
 	int result = address_to_sockaddr(&connector->local, &address, &len);
 	if (result < 0)
 		return result;
-	if (address.ss_family != family)
-		return -EADDRNOTAVAIL;
 	if (connector->local.port == 0)
 		setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
 	else
@@ -217,7 +215,7 @@ static int attempt_socket(const struct connector *connector, sa_family_t family)
 		return -errno;
 	int result = tcp_options_set(fd, &connector->options);
 	if (result == 0)
-		result = bind_local(connector, fd, family);
+		result = bind_local(connector, fd);
 	if (result < 0)
 		close(fd);
 	return result < 0 ? result : fd;
@@ -236,12 +234,16 @@ static bool attempt_start(struct connector *connector, const struct endpoint *re
 		note_error(connector, RANK_NOT_REACHED, -result);
 		return false;
 	}
-	result = attempt_socket(connector, attempt->address.ss_family);
+	bool other = connector->local.family != ENDPOINT_NAME &&
+		     connector->local.family != remote->family;
+	result = other ? -EADDRNOTAVAIL : attempt_socket(connector, attempt->address.ss_family);
 	if (result < 0) {
-		note_error(connector, RANK_NOT_REACHED, -result);
+		note_error(connector, other ? RANK_NOT_TRIED : RANK_NOT_REACHED, -result);
 		return false;
 	}
 	attempt->fd = result;
+	if (connector->attempt_count > 1) /* the first was paid for by Connect */
+		rate_spend(&loop_limits(connector->stream->loop)->connects, 1);
 	attempt->connecting = true;
 	io_connect(connector->io, &attempt->op, attempt->fd, (struct sockaddr *)&attempt->address,
 		len);
@@ -382,16 +384,28 @@ static void connector_start(struct connector *connector, const struct target *ta
 	connector_go_on(connector);
 }
 
-/* A port of this machine is taken from others: only one that the guest may have anyway. */
+/*
+ * A port of this machine is taken from others, and an address can be what a server trusts: only
+ * those that the guest may listen on anyway.
+ */
 static bool local_granted(struct stream *stream, const struct endpoint *local)
 {
+	const struct grants *grants = &loop_config(stream->loop)->config->grants;
 	char text[ADDRESS_TEXT_LEN];
-	if (local->family == ENDPOINT_NAME || local->port == 0 ||
-		grants_cover(&loop_config(stream->loop)->config->grants, GRANT_TCP_LISTEN, local))
+	if (local->family == ENDPOINT_NAME || (local->port == 0 && address_is_unspecified(local)))
+		return true;
+	if (local->port == 0 ? grants_cover_some_port(grants, GRANT_TCP_LISTEN, local)
+			     : grants_cover(grants, GRANT_TCP_LISTEN, local))
 		return true;
 	address_text(local, text);
 	grants_refused(text, "--listen", text);
 	return false;
+}
+
+static bool is_known(const struct endpoint *endpoint)
+{
+	return endpoint->family == ENDPOINT_NAME || endpoint->family == ENDPOINT_IPV4 ||
+	       endpoint->family == ENDPOINT_IPV6;
 }
 
 static void connect_open(struct stream *stream, struct wire_bytes payload)
@@ -405,6 +419,12 @@ static void connect_open(struct stream *stream, struct wire_bytes payload)
 	if (!target_is_valid(&target) ||
 		(target.remote.family == ENDPOINT_NAME && target.host.len == 0)) {
 		stream_refuse(stream, EPROTO);
+		return;
+	}
+	target.remote = address_without_mapping(&target.remote);
+	wanted.local = address_without_mapping(&wanted.local);
+	if (!is_known(&target.remote) || !is_known(&wanted.local)) {
+		stream_refuse(stream, EAFNOSUPPORT);
 		return;
 	}
 	if (!limits_take_connect(loop_limits(stream->loop))) {

@@ -102,9 +102,14 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		stream_refuse(stream, EPROTO);
 		return;
 	}
+	if (wanted.local.family != ENDPOINT_IPV4 && wanted.local.family != ENDPOINT_IPV6) {
+		stream_refuse(stream, EAFNOSUPPORT);
+		return;
+	}
 	const struct endpoint *published = grants_published(grants, false, wanted.local.port);
 	if (published != NULL) {
 		wanted.local = *published;
+		wanted.flags &= ~(uint32_t)TCP_LISTEN_V6ONLY;
 	} else if (!grants_cover(grants, GRANT_TCP_LISTEN, &wanted.local)) {
 		address_text(&wanted.local, text);
 		grants_refused(text, "--listen", text);

@@ -27,6 +27,7 @@ struct listener {
 		mutex;   /* of one accept at a time: the stream has one reader and one writer */
 	unsigned window; /* accepts to keep posted */
 	unsigned posted; /* with the monitor now */
+	unsigned most;   /* the monitor takes no more at a time */
 	bool used;       /* a connection has come */
 	struct listener *next_filling;
 };
@@ -181,6 +182,7 @@ int listener_open(const struct listener_kind *kind, const void *listen, void *re
 		return -ENOMEM;
 	listener->kind = kind;
 	listener->window = WINDOW_FIRST;
+	listener->most = WINDOW_MOST;
 	error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &listener->stream, until);
 	if (error) {
 		free(listener);
@@ -219,6 +221,14 @@ static int take_incoming(struct listener *listener, const struct frame *frame,
 	}
 	stream->hook_context = NULL;
 	listener->posted--;
+	if (frame->error == ENOBUFS && listener->posted > 0) {
+		/* One too many. The others go on; the stream is as good as new. */
+		listener->most = listener->posted;
+		if (listener->window > listener->most)
+			listener->window = listener->most;
+		control_keep_spare(stream);
+		return -EAGAIN;
+	}
 	if (frame->error) {
 		stream_close(stream);
 		return -(int)(frame->error & 0xffff);
@@ -252,6 +262,8 @@ static int accept_locked(struct listener *listener, struct stream **ret_stream,
 		listener->window = WINDOW_USUAL;
 	else if (listener->posted == 0 && listener->window < WINDOW_MOST)
 		listener->window *= 2;
+	if (listener->window > listener->most)
+		listener->window = listener->most;
 	listener->used = true;
 	return error;
 }

@@ -383,6 +383,52 @@ START_TEST(special_addresses_have_to_be_named)
 }
 END_TEST
 
+/* A range that has others beside special ones covers none of them, wherever it begins and ends. */
+START_TEST(ranges_with_others_cover_nothing_special)
+{
+	static const struct {
+		const char *value, *address, *other;
+	} rows[] = {
+		{"0.0.0.0/1:1", "127.0.0.1", "8.8.8.8"},
+		{"0.0.0.0/1:1", "0.0.0.1", "8.8.8.8"},
+		{"126.0.0.0/7:1", "127.0.0.1", "126.0.0.1"},
+		{"192.0.0.0/2:1", "255.255.255.255", "198.51.100.1"},
+		{"[64:ff9b::/96]:1", "64:ff9b::a9fe:a9fe", "64:ff9b::808:808"},
+		{"[2002::/16]:1", "2002:7f00:1::1", "2002:808:808::1"},
+		{"[::/96]:1", "::127.0.0.1", "::8.8.8.8"},
+		{"[fe00::/8]:1", "fe80::1", "fe00::1"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		grants_free(&grants);
+		ck_assert_msg(CONNECT(rows[i].value) == 0, "%s", error_text);
+		ck_assert_msg(!may_connect(rows[i].address, 1), "%s covers %s", rows[i].value,
+			rows[i].address);
+		ck_assert_msg(
+			may_connect(rows[i].other, 1), "%s lacks %s", rows[i].value, rows[i].other);
+	}
+	grants_free(&grants);
+	ck_assert_int_eq(CONNECT("[64:ff9b::7f00:0/104]:1"), 0);
+	ck_assert(may_connect("64:ff9b::7f00:1", 1));
+	ck_assert_int_eq(CONNECT("[2002:7f00::/24]:1"), 0);
+	ck_assert(may_connect("2002:7f00:1::1", 1));
+}
+END_TEST
+
+/* What lies behind an IPv4 address means nothing. */
+START_TEST(bytes_behind_an_ipv4_address_are_nothing)
+{
+	struct endpoint odd = endpoint("0.0.0.0", 80), same = endpoint("192.0.2.1", 80);
+
+	odd.addr[9] = same.addr[15] = 1;
+	same.scope = 7;
+	ck_assert_int_eq(LISTEN("0.0.0.0/1:80"), 0);
+	ck_assert(!grants_cover(&grants, GRANT_TCP_LISTEN, &odd));
+	ck_assert_int_eq(LISTEN("192.0.2.1:80"), 0);
+	ck_assert(grants_cover(&grants, GRANT_TCP_LISTEN, &same));
+}
+END_TEST
+
 /* This machine's own address is no part of the world either. */
 START_TEST(own_addresses_have_to_be_named)
 {
@@ -533,8 +579,8 @@ static const struct {
 		" line 2: --listen '127.0.0.1' is not a host and a port; write both"},
 	{"\n\nlisten", " line 3: listen has no value; write"},
 	{"listen # 127.0.0.1:80", " line 1: listen has no value; write"},
-	{"allow any",
-		" line 1: there is no grant 'allow'; write listen, connect, udp, publish, mount or unix"},
+	{"allow any", " line 1: there is no grant 'allow'; write listen, connect, udp, publish, "
+		      "mount or unix"},
 	{"listen=127.0.0.1:80", " line 1: there is no grant 'listen=127.0.0.1:80'; write"},
 };
 
@@ -789,6 +835,7 @@ START_TEST(what_an_option_could_name)
 	ck_assert(!grants_could_name("a b", 3));
 	ck_assert(!grants_could_name("a\0b", 3));
 	ck_assert(!grants_could_name("127.1", 5));
+	ck_assert(!grants_could_name("Any", 3)); /* would grant the world */
 }
 END_TEST
 
@@ -817,6 +864,8 @@ static TCase *endpoint_tests(void)
 	tcase_add_test(tests, any_is_not_everything);
 	tcase_add_test(tests, special_addresses_have_to_be_named);
 	tcase_add_test(tests, own_addresses_have_to_be_named);
+	tcase_add_test(tests, ranges_with_others_cover_nothing_special);
+	tcase_add_test(tests, bytes_behind_an_ipv4_address_are_nothing);
 	tcase_add_test(tests, listen_anywhere);
 	tcase_add_test(tests, udp_is_both_ends_or_one);
 	tcase_add_loop_test(

@@ -265,7 +265,7 @@ static bool one_more_connection(void)
 	incoming.stream_id = posted_id[taken];
 	put_packet(script_stream_by_id(incoming.stream_id), "hi", 2, 2);
 	script_reply(listener, &posted[taken], &unix_incoming_message, &incoming, 0,
-		taken == 3 ? ENOBUFS : 0);
+		taken == 3 ? ENOMEM : 0);
 	taken++;
 	return true;
 }
@@ -286,7 +286,7 @@ static int accepting(void)
 	for (unsigned i = 1; i <= 40; i++) {
 		int error = unix_accept(listening, &stream, i == 5 ? NULL : &peer, FOREVER);
 
-		script_check(error == (i == 4 ? -ENOBUFS : 0));
+		script_check(error == (i == 4 ? -ENOMEM : 0));
 		if (error)
 			continue;
 		script_check(i == 5 || (peer.pid == i && peer.uid == 1000 && peer.gid == 100));

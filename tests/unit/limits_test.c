@@ -327,6 +327,56 @@ START_TEST(the_end_waits_for_no_limit)
 }
 END_TEST
 
+/* Bytes that the limit holds back do not hold back a reset. */
+START_TEST(a_reset_waits_for_no_limit)
+{
+	static char bytes[60 * KIB];
+	struct guest_stream stream;
+	char byte;
+
+	guest.config.limits.send_rate = 4 * KIB;
+	begin();
+	int fd = pair(&stream);
+	write_all(&stream, bytes, sizeof(bytes));
+	sleep_ms(100);
+	uint64_t start = clock_ms();
+	ring_fail(&stream.pipe.out, EIO);
+	guest_flush(&guest, &stream.pipe, stream.slot);
+	while (recv(fd, bytes, sizeof(bytes), 0) > 0)
+		;
+	expect_equal(errno, ECONNRESET);
+	expect(clock_ms() - start < 1000);
+	expect_equal(read_some(&stream, &byte, 1), -ECONNABORTED);
+	close(fd);
+}
+END_TEST
+
+/* Connections that wait for bytes hold nothing of what is allowed. */
+START_TEST(idle_connections_hold_no_share)
+{
+	enum { IDLE = 60 };
+	struct guest_stream stream[IDLE];
+	static char bytes[32 * KIB];
+	int fd[IDLE];
+	size_t got = 0;
+
+	guest.config.limits.receive_rate = RATE;
+	begin();
+	for (int i = 0; i < IDLE; i++)
+		fd[i] = pair(&stream[i]);
+	sleep_ms(300);
+	for (int i = 0; i < IDLE; i++)
+		expect_equal(send(fd[i], bytes, sizeof(bytes), 0), sizeof(bytes));
+	sleep_ms(200);
+	for (int i = 0; i < IDLE; i++)
+		got += ring_peek(&stream[i].pipe.in).len;
+	/* A burst, and what a fifth of a second gives. */
+	ck_assert_msg(got > RATE / 10 && got < RATE * 2 / 3, "%zu bytes", got);
+	for (int i = 0; i < IDLE; i++)
+		close(fd[i]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("limits");
@@ -347,6 +397,8 @@ int main(void)
 	tcase_add_test(tests, sending_is_paced);
 	tcase_add_test(tests, receiving_is_paced);
 	tcase_add_test(tests, streams_share_what_there_is);
+	tcase_add_test(tests, a_reset_waits_for_no_limit);
+	tcase_add_test(tests, idle_connections_hold_no_share);
 	suite_add_tcase(suite, tests);
 	tcase_add_checked_fixture(end, tcp_guest_prepare, NULL);
 	tcase_set_timeout(end, 30);

@@ -238,6 +238,13 @@ END_TEST
 
 /* ---- this end */
 
+static void grant_listen(const char *value)
+{
+	char error[200];
+
+	expect_equal(grants_add_listen(&guest.config.grants, value, error, sizeof(error)), 0);
+}
+
 START_TEST(this_end_can_be_chosen)
 {
 	struct guest_stream stream;
@@ -248,7 +255,16 @@ START_TEST(this_end_can_be_chosen)
 	int native = native_listen(&port);
 	struct tcp_connect target = {.remote = loopback(port), .local = loopback(0)};
 
+	/* What a server trusts is not to be had for nothing, be it under another name. */
 	target.local.addr[3] = 77;
+	expect_equal(connect_with(&target, &stream, &answer), EACCES);
+	target.local = (struct endpoint){
+		.family = ENDPOINT_IPV6, .addr = {[10] = 0xff, 0xff, 127, 0, 0, 77}};
+	expect_equal(connect_with(&target, &stream, &answer), EACCES);
+	grant_listen("127.0.0.77:80");
+	target.local = loopback(0);
+	target.local.addr[3] = 77;
+	target.local.addr[9] = 1; /* means nothing */
 	expect_equal(connect_with(&target, &stream, &answer), 0);
 	int fd = accept(native, (struct sockaddr *)&peer, &len);
 	struct endpoint from = address_from_sockaddr(&peer);
@@ -278,6 +294,8 @@ START_TEST(a_port_of_this_end_needs_its_grant)
 	target.local.port = (uint16_t)(other ^ 1);
 	expect_equal(connect_with(&target, &stream, &answer), EACCES);
 	target.local.port = 0;
+	expect_equal(connect_with(&target, &stream, &answer), EACCES);
+	target.local = (struct endpoint){.family = ENDPOINT_IPV4};
 	expect_equal(connect_with(&target, &stream, &answer), 0);
 	close(native);
 }
@@ -292,6 +310,8 @@ START_TEST(this_end_has_to_be_of_this_machine)
 	struct tcp_connect target = {.remote = loopback(port),
 		.local = {.family = ENDPOINT_IPV4, .addr = {203, 0, 113, 1}}};
 
+	grant_listen("203.0.113.1:80");
+	grant_listen("[::1]:80");
 	expect_equal(connect_with(&target, &stream, &answer), EADDRNOTAVAIL);
 	target.local = (struct endpoint){.family = ENDPOINT_IPV6, .addr = {[15] = 1}};
 	expect_equal(connect_with(&target, &stream, &answer), EADDRNOTAVAIL);
