@@ -51,6 +51,7 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 		if (span.len >= need && is_answer(ret_frame)) {
 			/* To nothing that was asked: dropped, PROTOCOL.md section 2. */
 			stream_frame_done(stream, ret_frame);
+			announced = false; /* that was for bytes in front of it */
 			continue;
 		}
 		if (span.len >= need) {
