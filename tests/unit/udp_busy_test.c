@@ -1,6 +1,7 @@
 /*
  * A host that takes datagrams unwillingly: some of a batch, none now, an error for this one or
- * that. Linked so that calls of sendmmsg pass through here.
+ * that; and a guest that commits at the worst moment. Linked so that calls of sendmmsg and of
+ * ring_await_data pass through here.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -26,9 +27,10 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 
 static int number_of(const struct mmsghdr *message)
 {
-	int number;
+	int number = 1;
 
-	memcpy(&number, message->msg_hdr.msg_iov->iov_base, sizeof(number));
+	if (message->msg_hdr.msg_iov->iov_len >= sizeof(number))
+		memcpy(&number, message->msg_hdr.msg_iov->iov_base, sizeof(number));
 	return number;
 }
 
@@ -183,6 +185,55 @@ START_TEST(closed_while_the_host_takes_nothing)
 }
 END_TEST
 
+/* ---- an answer to nothing, just before the monitor announces that it waits */
+
+static struct guest_stream answering;
+static atomic_bool armed, answered;
+
+void __real_ring_await_data(struct ring_consumer *c, size_t len);
+void __wrap_ring_await_data(struct ring_consumer *c, size_t len);
+
+/* On the I/O thread; the guest's end is nobody else's at that moment. */
+void __wrap_ring_await_data(struct ring_consumer *c, size_t len)
+{
+	const struct frame frame = {.length = FRAME_HEADER_LEN, .flags = FRAME_REPLY};
+	unsigned char bytes[FRAME_HEADER_LEN];
+
+	/* Armed, the stream is there. */
+	if (atomic_load(&armed) && c->shared == answering.pipe.out.shared) {
+		atomic_store(&armed, false);
+		frame_encode(&frame, bytes);
+		ring_write(&answering.pipe.out, bytes, sizeof(bytes));
+		expect(!ring_wake_consumer(&answering.pipe.out));
+		atomic_store(&answered, true);
+	}
+	__real_ring_await_data(c, len);
+}
+
+/* It is dropped, and what comes behind it is announced anew. */
+START_TEST(an_answer_to_nothing_costs_no_wake)
+{
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port), heard;
+	struct endpoint native = loopback(port), any = loopback(0);
+
+	udp_bound_at(&answering, &any);
+	udp_put(&answering, &native, NULL, "x", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	usleep(20000);
+	atomic_store(&armed, true);
+	udp_put(&answering, &native, NULL, "y", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	while (!atomic_load(&answered))
+		usleep(1000);
+	usleep(20000);
+	udp_put(&answering, &native, NULL, "z", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	close(fd);
+	guest_stream_close(&answering);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("udp_busy");
@@ -195,6 +246,7 @@ int main(void)
 	tcase_add_test(tcase, what_fails_is_told_and_passed_over);
 	tcase_add_test(tcase, an_icmp_error_takes_no_datagram_with_it);
 	tcase_add_test(tcase, closed_while_the_host_takes_nothing);
+	tcase_add_test(tcase, an_answer_to_nothing_costs_no_wake);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
