@@ -185,10 +185,11 @@ START_TEST(closed_while_the_host_takes_nothing)
 }
 END_TEST
 
-/* ---- an answer to nothing, just before the monitor announces that it waits */
+/* ---- what the guest commits just before the monitor announces that it waits */
 
-static struct guest_stream answering;
-static atomic_bool armed, answered;
+static struct guest_stream hasty;
+static unsigned char committed[FRAME_HEADER_LEN];
+static atomic_bool armed, done;
 
 void __real_ring_await_data(struct ring_consumer *c, size_t len);
 void __wrap_ring_await_data(struct ring_consumer *c, size_t len);
@@ -196,41 +197,68 @@ void __wrap_ring_await_data(struct ring_consumer *c, size_t len);
 /* On the I/O thread; the guest's end is nobody else's at that moment. */
 void __wrap_ring_await_data(struct ring_consumer *c, size_t len)
 {
-	const struct frame frame = {.length = FRAME_HEADER_LEN, .flags = FRAME_REPLY};
-	unsigned char bytes[FRAME_HEADER_LEN];
-
 	/* Armed, the stream is there. */
-	if (atomic_load(&armed) && c->shared == answering.pipe.out.shared) {
+	if (atomic_load(&armed) && c->shared == hasty.pipe.out.shared) {
 		atomic_store(&armed, false);
-		frame_encode(&frame, bytes);
-		ring_write(&answering.pipe.out, bytes, sizeof(bytes));
-		expect(!ring_wake_consumer(&answering.pipe.out));
-		atomic_store(&answered, true);
+		ring_write(&hasty.pipe.out, committed, sizeof(committed));
+		expect(!ring_wake_consumer(&hasty.pipe.out));
+		atomic_store(&done, true);
 	}
 	__real_ring_await_data(c, len);
+}
+
+/* A socket to which this header comes as the monitor begins to wait. */
+static void begin_hasty(const struct frame *header, const struct endpoint *native, int fd)
+{
+	struct endpoint any = loopback(0);
+	int heard;
+
+	udp_bound_at(&hasty, &any);
+	udp_put(&hasty, native, NULL, "x", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	usleep(20000);
+	frame_encode(header, committed);
+	atomic_store(&armed, true);
+	udp_put(&hasty, native, NULL, "y", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	while (!atomic_load(&done))
+		usleep(1000);
+	usleep(20000);
 }
 
 /* It is dropped, and what comes behind it is announced anew. */
 START_TEST(an_answer_to_nothing_costs_no_wake)
 {
+	const struct frame header = {.length = FRAME_HEADER_LEN, .flags = FRAME_REPLY};
 	uint16_t port = 0;
 	int fd = udp_native(AF_INET, &port), heard;
-	struct endpoint native = loopback(port), any = loopback(0);
+	struct endpoint native = loopback(port);
 
-	udp_bound_at(&answering, &any);
-	udp_put(&answering, &native, NULL, "x", 1);
-	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
-	usleep(20000);
-	atomic_store(&armed, true);
-	udp_put(&answering, &native, NULL, "y", 1);
-	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
-	while (!atomic_load(&answered))
-		usleep(1000);
-	usleep(20000);
-	udp_put(&answering, &native, NULL, "z", 1);
+	begin_hasty(&header, &native, fd);
+	udp_put(&hasty, &native, NULL, "z", 1);
 	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
 	close(fd);
-	guest_stream_close(&answering);
+	guest_stream_close(&hasty);
+}
+END_TEST
+
+/* The rest of its frame is announced. */
+START_TEST(a_header_alone_costs_no_wake)
+{
+	const struct frame header = {.length = UDP_HEADER_LEN + 2, .type = UDP_DATAGRAM};
+	unsigned char rest[UDP_HEADER_LEN + 2 - FRAME_HEADER_LEN];
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port), heard;
+	struct endpoint native = loopback(port);
+	const struct udp_frame datagram = {.remote = native, .data = {"zz", 2}};
+
+	begin_hasty(&header, &native, fd);
+	expect_equal(wire_encode_body(&udp_datagram_message, &datagram, rest, sizeof(rest)),
+		sizeof(rest));
+	write_all(&hasty, rest, sizeof(rest));
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 2);
+	close(fd);
+	guest_stream_close(&hasty);
 }
 END_TEST
 
@@ -247,6 +275,7 @@ int main(void)
 	tcase_add_test(tcase, an_icmp_error_takes_no_datagram_with_it);
 	tcase_add_test(tcase, closed_while_the_host_takes_nothing);
 	tcase_add_test(tcase, an_answer_to_nothing_costs_no_wake);
+	tcase_add_test(tcase, a_header_alone_costs_no_wake);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
