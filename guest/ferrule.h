@@ -28,6 +28,7 @@
 #include "protocol/fs.h"
 #include "protocol/network.h"
 #include "protocol/tcp.h"
+#include "protocol/udp.h"
 #include "protocol/unix.h"
 
 /* ---- time: nanoseconds */
@@ -202,6 +203,13 @@ struct udp_datagram {
  * One fiber at a time may receive; any number send.
  */
 int udp_bind(const struct endpoint *local, struct udp **ret_udp, deadline until);
+/* The same with options; what is 0 is the default. */
+struct udp_options {
+	uint32_t flags;          /* UDP_V6ONLY, UDP_BROADCAST */
+	uint32_t receive_buffer; /* bytes of datagrams that the host keeps while they are not received */
+};
+int udp_bind_with(const struct endpoint *local, const struct udp_options *options, struct udp **ret_udp,
+		deadline until);
 /* A socket with one peer, "address:port" or "name:port", that it may send to. */
 int udp_connect(const char *target, struct udp **ret_udp, deadline until);
 const struct endpoint *udp_local(const struct udp *udp);

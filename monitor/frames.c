@@ -31,7 +31,7 @@ static bool is_answer(const struct frame *frame)
 
 int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
 {
-	bool announced = false;
+	size_t announced = 0; /* bytes from the start of the next frame */
 	for (;;) {
 		struct ring_span span = ring_peek(&stream->pipe.in);
 		size_t need;
@@ -51,6 +51,7 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 		if (span.len >= need && is_answer(ret_frame)) {
 			/* To nothing that was asked: dropped, PROTOCOL.md section 2. */
 			stream_frame_done(stream, ret_frame);
+			announced = 0;
 			continue;
 		}
 		if (span.len >= need) {
@@ -59,11 +60,12 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 		}
 		if (span.end != 0 || stream->guest_closed)
 			return -EPIPE;
-		if (announced)
+		if (announced == need)
 			return 0;
-		/* Announce, look again (the next round), then leave it to the bell. */
+		/* Announce, look again (the next round), then leave it to the bell. A look that
+		 * finds the header and not the rest waits for more than was announced. */
 		ring_await_data(&stream->pipe.in, need);
-		announced = true;
+		announced = need;
 	}
 }
 

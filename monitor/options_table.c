@@ -15,8 +15,8 @@
 #define POLL_US_MAX 1000000u
 
 static option_parse parse_listen, parse_connect, parse_udp, parse_publish, parse_grants, parse_dns,
-	parse_add_host, parse_mount, parse_unix, parse_engine, parse_io, parse_memory, parse_limit, parse_env,
-	parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+	parse_add_host, parse_mount, parse_unix, parse_engine, parse_io, parse_memory, parse_limit,
+	parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "HOST:PORTS",
@@ -26,8 +26,8 @@ const struct option_row option_rows[] = {
 		parse_listen},
 	{"connect", 0, "HOST:PORTS",
 		"the guest may connect there, HOST and PORTS as above;\n"
-		"*.NAME: every name below. Loopback, link-local, metadata\n"
-		"and this machine's addresses only when they are named",
+		"*.NAME: every name below. any is the world: loopback, link-\n"
+		"local, metadata and this machine's addresses are no part",
 		parse_connect},
 	{"udp", 0, "HOST:PORTS[:listen|:connect]",
 		"the guest may bind a UDP socket there, and send there;\n"

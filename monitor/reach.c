@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "monitor/address.h"
+#include "monitor/target.h"
 
 static const enum grant_use outgoing[] = {GRANT_TCP_CONNECT, GRANT_UDP_SEND};
 #define OUTGOING (sizeof(outgoing) / sizeof(outgoing[0]))
@@ -92,18 +93,18 @@ static bool believable(
 unsigned reach_believe(const struct reach *reach, enum grant_use use, uint16_t port,
 	enum grant_name name, struct resolver_answer *answer)
 {
-	const char *option = use == GRANT_TCP_CONNECT ? "--connect" : "--udp";
+	bool tcp = use == GRANT_TCP_CONNECT;
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < answer->count; i++) {
 		struct endpoint remote = answer->address[i];
-		char text[ADDRESS_TEXT_LEN];
 
 		remote.port = port;
 		if (believable(name, answer, &remote) || reach_may(reach, use, &remote))
 			answer->address[kept++] = answer->address[i];
 		else
-			grants_refused(address_text(&remote, text), option, text);
+			target_refused(&(struct target){.remote = remote},
+				tcp ? "--connect" : "--udp", tcp ? "" : ":connect");
 	}
 	answer->count = kept;
 	return kept;

@@ -59,6 +59,15 @@ static inline bool udp_is_connected(const struct udp_socket *socket)
 	return socket->remote.family != ENDPOINT_NAME;
 }
 
+/* The longest frame that the stream can carry to the guest: bytes. */
+static inline uint32_t udp_frame_most(const struct stream *stream)
+{
+	uint64_t capacity = stream->ring[PIPE_HOST].capacity;
+	uint32_t most = UDP_HEADER_LEN + UDP_DATAGRAM_MAX;
+
+	return capacity < most ? (uint32_t)capacity : most;
+}
+
 /* ---- udp_socket.c */
 
 /* What a socket is made of; handed over when udp_socket_create succeeds. */

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -176,8 +175,7 @@ static void log_failure(const struct udp_bind *wanted, const char *whom, int err
 
 /* While a name is looked up for a stream. */
 struct udp_opener {
-	struct stream *stream; /* NULL: it has been answered, and what is in flight only has to come
-				  back */
+	struct stream *stream; /* NULL: answered; what is in flight only has to come back */
 	struct io *io;
 	struct udp_bind wanted;
 	enum grant_name name; /* how it is granted */

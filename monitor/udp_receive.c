@@ -23,15 +23,6 @@ struct batch {
 	uint64_t now_ms;
 };
 
-/* The longest frame that this stream can carry. */
-static size_t frame_most(const struct udp_socket *socket)
-{
-	size_t capacity = socket->stream->ring[PIPE_HOST].capacity;
-	size_t most = UDP_HEADER_LEN + UDP_DATAGRAM_MAX;
-
-	return capacity < most ? capacity : most;
-}
-
 /* An error that the socket had to tell, of a datagram that was sent. */
 static enum outcome outcome_of(struct udp_socket *socket, int error)
 {
@@ -87,7 +78,7 @@ static void take(struct udp_socket *socket, struct batch *batch, struct msghdr *
 
 static enum outcome receive_one(struct udp_socket *socket, struct batch *batch)
 {
-	size_t left = batch->room.len - batch->filled, most = frame_most(socket);
+	size_t left = batch->room.len - batch->filled, most = udp_frame_most(socket->stream);
 	struct udp_message message;
 	struct msghdr header;
 

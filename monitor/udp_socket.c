@@ -163,13 +163,6 @@ void udp_socket_trim(struct stream *stream)
 
 /* ---- the beginning */
 
-static uint32_t max_datagram(const struct stream *stream)
-{
-	uint64_t most = stream->ring[PIPE_HOST].capacity - UDP_HEADER_LEN;
-
-	return most < UDP_DATAGRAM_MAX ? (uint32_t)most : UDP_DATAGRAM_MAX;
-}
-
 int udp_socket_create(struct stream *stream, const struct udp_parts *parts)
 {
 	struct udp_socket *socket = calloc(1, sizeof(*socket));
@@ -200,7 +193,7 @@ int udp_socket_create(struct stream *stream, const struct udp_parts *parts)
 	const struct udp_bound bound = {
 		.local = socket->local,
 		.remote = socket->remote,
-		.max_datagram = max_datagram(stream),
+		.max_datagram = udp_frame_most(stream) - UDP_HEADER_LEN,
 	};
 	stream_opened(stream, &udp_bound_message, &bound);
 	return 0;

@@ -52,11 +52,19 @@ static int open_udp(const struct udp_bind *bind, struct udp **ret_udp, deadline 
 	return 0;
 }
 
-int udp_bind(const struct endpoint *local, struct udp **ret_udp, deadline until)
+int udp_bind_with(const struct endpoint *local, const struct udp_options *options,
+	struct udp **ret_udp, deadline until)
 {
-	const struct udp_bind bind = {.local = *local};
+	const struct udp_bind bind = {.local = *local,
+		.flags = options->flags,
+		.receive_buffer = options->receive_buffer};
 
 	return open_udp(&bind, ret_udp, until);
+}
+
+int udp_bind(const struct endpoint *local, struct udp **ret_udp, deadline until)
+{
+	return udp_bind_with(local, &(struct udp_options){0}, ret_udp, until);
 }
 
 int udp_connect(const char *target, struct udp **ret_udp, deadline until)

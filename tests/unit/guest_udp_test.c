@@ -20,6 +20,7 @@ enum {
 	PORT_SLOW,  /* takes one when the guest sleeps */
 	PORT_ENDED, /* ends after Opened */
 	PORT_LATER, /* sends a message of a later version, and then what came */
+	PORT_OPTIONS,
 };
 
 static uint16_t port[SCRIPT_STREAMS]; /* by slot; 0: not opened yet */
@@ -61,7 +62,9 @@ static void open_socket(
 	script_check(open.protocol == PROTOCOL_UDP && open.version == PROTOCOL_VERSION);
 	script_check(
 		wire_decode(&udp_bind_message, &bind, open.payload.data, open.payload.len) == 0);
-	script_check(bind.flags == 0 && bind.receive_buffer == 0);
+	bool with_options = bind.local.port == PORT_OPTIONS;
+	script_check(bind.flags == (with_options ? (uint32_t)UDP_V6ONLY : 0));
+	script_check(bind.receive_buffer == (with_options ? 4096 : 0));
 	port[stream->slot] = bind.local.port ? bind.local.port : bind.remote.port;
 	bound = (struct udp_bound){.local = address(9), .remote = bind.remote};
 	if (port[stream->slot] == PORT_SILENT)
@@ -184,6 +187,10 @@ static int opens(void)
 	script_check(udp_connect("nonsense", &udp, FOREVER) == -EINVAL);
 	script_check(udp_connect("127.0.0.1:0", &udp, FOREVER) == -EINVAL);
 	script_check(udp_connect("127.0.0.1:2", &udp, in_milliseconds(5)) == -ETIMEDOUT);
+	local = address(PORT_OPTIONS);
+	script_check(
+		udp_bind_with(&local, &(struct udp_options){UDP_V6ONLY, 4096}, &udp, FOREVER) == 0);
+	udp_close(udp);
 	udp = bound_to(PORT_ECHO);
 	local = address(9);
 	script_check(memcmp(udp_local(udp), &local, sizeof(local)) == 0);

@@ -1,6 +1,7 @@
 /*
  * A host that takes datagrams unwillingly: some of a batch, none now, an error for this one or
- * that. Linked so that calls of sendmmsg pass through here.
+ * that; and a guest that commits at the worst moment. Linked so that calls of sendmmsg and of
+ * ring_await_data pass through here.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -26,9 +27,10 @@ int __wrap_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 
 static int number_of(const struct mmsghdr *message)
 {
-	int number;
+	int number = 1;
 
-	memcpy(&number, message->msg_hdr.msg_iov->iov_base, sizeof(number));
+	if (message->msg_hdr.msg_iov->iov_len >= sizeof(number))
+		memcpy(&number, message->msg_hdr.msg_iov->iov_base, sizeof(number));
 	return number;
 }
 
@@ -183,6 +185,83 @@ START_TEST(closed_while_the_host_takes_nothing)
 }
 END_TEST
 
+/* ---- what the guest commits just before the monitor announces that it waits */
+
+static struct guest_stream hasty;
+static unsigned char committed[FRAME_HEADER_LEN];
+static atomic_bool armed, done;
+
+void __real_ring_await_data(struct ring_consumer *c, size_t len);
+void __wrap_ring_await_data(struct ring_consumer *c, size_t len);
+
+/* On the I/O thread; the guest's end is nobody else's at that moment. */
+void __wrap_ring_await_data(struct ring_consumer *c, size_t len)
+{
+	/* Armed, the stream is there. */
+	if (atomic_load(&armed) && c->shared == hasty.pipe.out.shared) {
+		atomic_store(&armed, false);
+		ring_write(&hasty.pipe.out, committed, sizeof(committed));
+		expect(!ring_wake_consumer(&hasty.pipe.out));
+		atomic_store(&done, true);
+	}
+	__real_ring_await_data(c, len);
+}
+
+/* A socket to which this header comes as the monitor begins to wait. */
+static void begin_hasty(const struct frame *header, const struct endpoint *native, int fd)
+{
+	struct endpoint any = loopback(0);
+	int heard;
+
+	udp_bound_at(&hasty, &any);
+	udp_put(&hasty, native, NULL, "x", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	usleep(20000);
+	frame_encode(header, committed);
+	atomic_store(&armed, true);
+	udp_put(&hasty, native, NULL, "y", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	while (!atomic_load(&done))
+		usleep(1000);
+	usleep(20000);
+}
+
+/* It is dropped, and what comes behind it is announced anew. */
+START_TEST(an_answer_to_nothing_costs_no_wake)
+{
+	const struct frame header = {.length = FRAME_HEADER_LEN, .flags = FRAME_REPLY};
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port), heard;
+	struct endpoint native = loopback(port);
+
+	begin_hasty(&header, &native, fd);
+	udp_put(&hasty, &native, NULL, "z", 1);
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 1);
+	close(fd);
+	guest_stream_close(&hasty);
+}
+END_TEST
+
+/* The rest of its frame is announced. */
+START_TEST(a_header_alone_costs_no_wake)
+{
+	const struct frame header = {.length = UDP_HEADER_LEN + 2, .type = UDP_DATAGRAM};
+	unsigned char rest[UDP_HEADER_LEN + 2 - FRAME_HEADER_LEN];
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port), heard;
+	struct endpoint native = loopback(port);
+	const struct udp_frame datagram = {.remote = native, .data = {"zz", 2}};
+
+	begin_hasty(&header, &native, fd);
+	expect_equal(wire_encode_body(&udp_datagram_message, &datagram, rest, sizeof(rest)),
+		sizeof(rest));
+	write_all(&hasty, rest, sizeof(rest));
+	expect_equal(udp_native_receive(fd, &heard, sizeof(heard), NULL), 2);
+	close(fd);
+	guest_stream_close(&hasty);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("udp_busy");
@@ -195,6 +274,8 @@ int main(void)
 	tcase_add_test(tcase, what_fails_is_told_and_passed_over);
 	tcase_add_test(tcase, an_icmp_error_takes_no_datagram_with_it);
 	tcase_add_test(tcase, closed_while_the_host_takes_nothing);
+	tcase_add_test(tcase, an_answer_to_nothing_costs_no_wake);
+	tcase_add_test(tcase, a_header_alone_costs_no_wake);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
