@@ -3,6 +3,7 @@
  * length, and the ends come behind them.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -85,6 +86,34 @@ START_TEST(many_stay_in_order)
 			expect(memcmp(got, sent + taken % 100, taken * 37 % 5000) == 0);
 		}
 	}
+	close(fd);
+}
+END_TEST
+
+static void *send_many(void *argument)
+{
+	int fd = *(int *)argument;
+
+	for (int i = 0; i < 20000; i++)
+		expect_equal(send(fd, sent + i % 100, 8000, 0), 8000);
+	return NULL;
+}
+
+/* While the ring is nearly full packets come at any moment, and none is cut off for it. */
+START_TEST(none_is_cut_off_for_want_of_room)
+{
+	struct guest_stream stream;
+	uint32_t length;
+	pthread_t thread;
+	int fd = pair(_i, &stream);
+
+	expect_equal(pthread_create(&thread, NULL, send_many, &fd), 0);
+	for (int i = 0; i < 20000; i++) {
+		expect_equal(packet_get(&stream, got, sizeof(got), &length), 8000);
+		expect_equal(length, 8000);
+		expect(memcmp(got, sent + i % 100, 8000) == 0);
+	}
+	pthread_join(thread, NULL);
 	close(fd);
 }
 END_TEST
@@ -403,6 +432,7 @@ int main(void)
 	tcase_set_timeout(packets, 30);
 	tcase_add_loop_test(packets, boundaries_are_kept, 0, 2);
 	tcase_add_loop_test(packets, many_stay_in_order, 0, 2);
+	tcase_add_loop_test(packets, none_is_cut_off_for_want_of_room, 0, 2);
 	tcase_add_loop_test(packets, a_full_socket_is_waited_for, 0, 2);
 	tcase_add_loop_test(packets, what_is_cut_off_is_told, 0, 2);
 	tcase_add_loop_test(packets, the_end_is_behind_the_last_packet, 0, 2);
