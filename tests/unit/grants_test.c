@@ -532,8 +532,8 @@ static const struct {
 		" line 2: --listen '127.0.0.1' is not a host and a port; write both"},
 	{"\n\nlisten", " line 3: listen has no value; write"},
 	{"listen # 127.0.0.1:80", " line 1: listen has no value; write"},
-	{"allow any",
-		" line 1: there is no grant 'allow'; write listen, connect, udp, publish, mount or unix"},
+	{"allow any", " line 1: there is no grant 'allow'; write listen, connect, udp, publish, "
+		      "mount or unix"},
 	{"listen=127.0.0.1:80", " line 1: there is no grant 'listen=127.0.0.1:80'; write"},
 };
 
