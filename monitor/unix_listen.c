@@ -251,6 +251,8 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 	}
 	listener->stream = stream;
 	listener->wanted = wanted;
+	listener->wanted.path =
+		(struct wire_bytes){listener->path.text, strlen(listener->path.text)};
 	listener->next = listeners;
 	listeners = listener;
 	listener->dying.op.done = dying_complete;

@@ -174,27 +174,6 @@ static void out_complete(struct io_op *op, int result)
 
 /* ---- receiving: socket to guest */
 
-/* Is there room for the next packet? The whole ring is enough for any. */
-static bool room_for_next(struct packets *packets, struct ring_span *ret_room)
-{
-	struct ring_producer *out = &packets->stream->pipe.out;
-	size_t capacity = packets->stream->ring[PIPE_HOST].capacity;
-	*ret_room = ring_reserve(out);
-	if (ret_room->len == capacity)
-		return true;
-	ssize_t len = recv(packets->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-	if (len < 0 && errno != EAGAIN && errno != EINTR)
-		packets->error = errno;
-	size_t need = UNIX_PACKET_HEADER_LEN + (len > 0 ? (size_t)len : 0);
-	if (need > capacity)
-		need = capacity;
-	if (ret_room->len < need) {
-		ring_await_room(out, need);
-		*ret_room = ring_reserve(out);
-	}
-	return ret_room->len >= need;
-}
-
 /* The next packet, as much of it as there is room for. Its length; -ENODATA: the end; or a negative
  * errno. */
 static ssize_t receive_packet(int fd, void *ret_bytes, size_t room)
@@ -242,34 +221,66 @@ static void recv_end(struct packets *packets)
 	ring_stop(&packets->stream->pipe.in);
 }
 
+/* 0: *ret_room is enough for the next packet, or the whole ring. -ENOBUFS: there is no room for it;
+ * or the errno of the socket, which has none. */
+static int room_for_next(struct packets *packets, struct ring_span *ret_room)
+{
+	struct ring_producer *out = &packets->stream->pipe.out;
+	size_t capacity = packets->stream->ring[PIPE_HOST].capacity;
+	*ret_room = ring_reserve(out);
+	if (ret_room->len == capacity)
+		return 0;
+	/* One that comes behind this look is another look's: its length is not known. */
+	ssize_t len = recv(packets->fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (len < 0)
+		return -errno;
+	size_t need = UNIX_PACKET_HEADER_LEN + (size_t)len;
+	if (need > capacity)
+		need = capacity;
+	if (ret_room->len < need) {
+		ring_await_room(out, need);
+		*ret_room = ring_reserve(out);
+	}
+	return ret_room->len >= need ? 0 : -ENOBUFS;
+}
+
+/* The length of the packet, or as room_for_next and receive_packet. */
+static ssize_t receive_to_ring(struct packets *packets)
+{
+	struct ring_span room;
+	ssize_t len = room_for_next(packets, &room);
+	if (len < 0)
+		return len;
+	if (room.len > FRAME_LEN_MAX)
+		room.len = FRAME_LEN_MAX;
+	len = receive_packet(
+		packets->fd, room.data + UNIX_PACKET_HEADER_LEN, room.len - UNIX_PACKET_HEADER_LEN);
+	if (len >= 0)
+		commit_packet(packets, room, (size_t)len);
+	return len;
+}
+
 /* The length of the packet that was received or dropped, if one was; negative: none is there, now
  * or ever. */
 static ssize_t receive_one(struct packets *packets)
 {
-	struct ring_span room = {0};
-	ssize_t len;
-	if (packets->discard) {
-		len = receive_packet(packets->fd, NULL, 0);
-	} else {
-		if (!room_for_next(packets, &room))
-			return -ENOBUFS;
-		if (room.len > FRAME_LEN_MAX)
-			room.len = FRAME_LEN_MAX;
-		len = receive_packet(packets->fd, room.data + UNIX_PACKET_HEADER_LEN,
-			room.len - UNIX_PACKET_HEADER_LEN);
-	}
+	ssize_t len =
+		packets->discard ? receive_packet(packets->fd, NULL, 0) : receive_to_ring(packets);
+	if (len >= 0 || len == -ENOBUFS)
+		return len;
+	if (len == -EINTR)
+		return 0;
 	if (len == -EAGAIN) {
 		packets->awaiting_in = true;
 		io_poll(packets->io, &packets->in_op, packets->fd, POLLIN);
-	} else if (len < 0 && len != -ENODATA && !packets->failed) {
+		return len;
+	}
+	if (len != -ENODATA && !packets->failed) {
 		packets->failed = true;
 		packets->error = (int)-len;
-		len = 0;
-	} else if (len < 0) {
-		recv_end(packets);
-	} else if (!packets->discard) {
-		commit_packet(packets, room, (size_t)len);
+		return 0;
 	}
+	recv_end(packets);
 	return len;
 }
 

@@ -3,12 +3,15 @@
  * length, and the ends come behind them.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "monitor/trim.h"
 #include "tests/lib/clock.h"
 #include "tests/lib/scratch.h"
 #include "tests/lib/suite.h"
@@ -85,6 +88,34 @@ START_TEST(many_stay_in_order)
 			expect(memcmp(got, sent + taken % 100, taken * 37 % 5000) == 0);
 		}
 	}
+	close(fd);
+}
+END_TEST
+
+static void *send_many(void *argument)
+{
+	int fd = *(int *)argument;
+
+	for (int i = 0; i < 20000; i++)
+		expect_equal(send(fd, sent + i % 100, 8000, 0), 8000);
+	return NULL;
+}
+
+/* While the ring is nearly full packets come at any moment, and none is cut off for it. */
+START_TEST(none_is_cut_off_for_want_of_room)
+{
+	struct guest_stream stream;
+	uint32_t length;
+	pthread_t thread;
+	int fd = pair(_i, &stream);
+
+	expect_equal(pthread_create(&thread, NULL, send_many, &fd), 0);
+	for (int i = 0; i < 20000; i++) {
+		expect_equal(packet_get(&stream, got, sizeof(got), &length), 8000);
+		expect_equal(length, 8000);
+		expect(memcmp(got, sent + i % 100, 8000) == 0);
+	}
+	pthread_join(thread, NULL);
 	close(fd);
 }
 END_TEST
@@ -321,6 +352,37 @@ START_TEST(descriptors_are_not_taken)
 }
 END_TEST
 
+/* ---- memory */
+
+static long held(void)
+{
+	struct stat stat;
+
+	expect_equal(fstat(arena_fd(guest.arena), &stat), 0);
+	return (long)stat.st_blocks * 512;
+}
+
+/* A ring that was full and has gone quiet is the host's again, but for its beginning. */
+START_TEST(an_idle_ring_gives_memory_back)
+{
+	struct guest_stream stream;
+	uint32_t length;
+	int fd = pair(_i, &stream);
+	long before = held(), idle = before + (long)TRIM_KEPT + 4096;
+
+	for (int round = 0; round < 2; round++) {
+		expect_equal(send(fd, sent + round, RING_PACKET, 0), RING_PACKET);
+		expect_equal(packet_get(&stream, got, sizeof(got), &length), RING_PACKET);
+		expect(memcmp(got, sent + round, RING_PACKET) == 0);
+		expect(held() > idle);
+		for (int wait = 0; held() > idle && wait < 10000; wait += 20)
+			sleep_ms(20);
+		expect(held() <= idle);
+	}
+	close(fd);
+}
+END_TEST
+
 /* ---- what a guest must not do */
 
 static void write_frame(struct guest_stream *stream, uint16_t type, const void *body, size_t len)
@@ -403,6 +465,7 @@ int main(void)
 	tcase_set_timeout(packets, 30);
 	tcase_add_loop_test(packets, boundaries_are_kept, 0, 2);
 	tcase_add_loop_test(packets, many_stay_in_order, 0, 2);
+	tcase_add_loop_test(packets, none_is_cut_off_for_want_of_room, 0, 2);
 	tcase_add_loop_test(packets, a_full_socket_is_waited_for, 0, 2);
 	tcase_add_loop_test(packets, what_is_cut_off_is_told, 0, 2);
 	tcase_add_loop_test(packets, the_end_is_behind_the_last_packet, 0, 2);
@@ -413,6 +476,7 @@ int main(void)
 	tcase_add_loop_test(packets, what_nobody_reads_is_dropped, 0, 2);
 	tcase_add_test(packets, the_longest_packet_is_told);
 	tcase_add_loop_test(packets, descriptors_are_not_taken, 0, 2);
+	tcase_add_loop_test(packets, an_idle_ring_gives_memory_back, 0, 2);
 	tcase_add_loop_test(packets, a_packet_that_lies_ends_its_stream, 0, 2);
 	tcase_add_loop_test(packets, unknown_frames_are_answered, 0, 2);
 	tcase_add_test(packets, impossible_rings_end_their_stream_alone);

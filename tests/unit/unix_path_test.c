@@ -22,6 +22,23 @@
 #include "tests/lib/suite.h"
 #include "tests/lib/unix_guest.h"
 
+/* A path in the scratch directory, good until 16 more were asked for. */
+static const char *at(const char *name)
+{
+	static char paths[16][200];
+	static unsigned next;
+	char *path = paths[next++ % 16];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", scratch_dir(), name);
+	return path;
+}
+
+static const char *subdir(const char *name)
+{
+	free(scratch_subdir(name));
+	return at(name);
+}
+
 /* ---- options */
 
 START_TEST(paths_have_one_form)
@@ -52,8 +69,8 @@ END_TEST
 
 START_TEST(bad_options_earn_a_sentence)
 {
-	char *link = scratch_path("link"), *in_file = scratch_path("text/app.sock");
-	char *long_name = malloc(5000), at[128];
+	const char *link = at("link"), *in_file = at("text/app.sock"), *text = at("text");
+	static char long_name[5000], name[128];
 	const struct {
 		const char *value;
 		int error;
@@ -63,19 +80,19 @@ START_TEST(bad_options_earn_a_sentence)
 		{":listen", 0, NULL}, /* a socket of that name */
 		{"/run/../etc", -EINVAL, "has '..' in it; write the path without it"},
 		{"@", -EINVAL, "names no abstract socket"},
-		{at, -ENAMETOOLONG, "at most 107 bytes"},
+		{name, -ENAMETOOLONG, "at most 107 bytes"},
 		{"/no/such/directory/app.sock", -ENOENT, "create the directory"},
 		{in_file, -ENOTDIR, "create the directory or correct the path"},
 		{link, -ELOOP, "write the path of what it leads to"},
 		{long_name, -ENAMETOOLONG, "write a shorter one"},
 	};
-	char *text = scratch_path("text"), error[6000];
+	char error[6000];
 
 	file_write(text, "text", 4);
 	expect_equal(symlink("text", link), 0);
-	memset(at, 'a', sizeof(at));
-	at[0] = '@';
-	at[109] = '\0';
+	memset(name, 'a', sizeof(name));
+	name[0] = '@';
+	name[109] = '\0';
 	memset(long_name, 'a', 4999);
 	long_name[4999] = '\0';
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -93,7 +110,8 @@ END_TEST
 /* What of what is granted: 'l' to listen, 'c' to connect, by path. */
 START_TEST(grants_cover_what_they_say)
 {
-	char *made = scratch_subdir("cover"), *value, *path, error[300];
+	const char *made = subdir("cover");
+	char *value, *path, error[300];
 	static const struct {
 		const char *grant, *asked, *uses;
 	} rows[] = {
@@ -135,18 +153,20 @@ END_TEST
 
 START_TEST(a_grants_file_has_them)
 {
-	char *file = scratch_path("grants"), *text, error[300];
+	const char *file = at("grants");
+	char *text, error[300];
 	struct grants grants = {0};
 	struct unix_place place;
 
 	expect(asprintf(&text, "# sockets\nunix %s/db.sock:connect\n--unix @name # all\n",
 		       scratch_dir()) > 0);
 	file_write(file, text, strlen(text));
+	free(text);
 	if (grants_add_file(&grants, file, error, sizeof(error)) != 0)
 		ck_abort_msg("%s", error);
-	expect(grants_unix(&grants, false, scratch_path("db.sock"), &place));
+	expect(grants_unix(&grants, false, at("db.sock"), &place));
 	ck_assert_str_eq(place.path, "db.sock");
-	expect(!grants_unix(&grants, true, scratch_path("db.sock"), &place));
+	expect(!grants_unix(&grants, true, at("db.sock"), &place));
 	expect(grants_unix(&grants, true, "@name", &place));
 	ck_assert_str_eq(place.path, "name");
 	expect_equal(place.directory, -1);
@@ -180,14 +200,12 @@ END_TEST
 
 /* ---- what a guest asks for */
 
-#define AT(name) scratch_path("%s", name)
-
 START_TEST(what_is_not_granted_is_refused)
 {
-	char *inside = scratch_subdir("granted"), *outside = scratch_subdir("beside");
+	const char *inside = subdir("granted"), *outside = subdir("beside");
 	uint64_t refused;
-	char *secret = AT("beside/secret"), *listens = AT("granted/listen"),
-	     *connects = AT("granted/connect");
+	const char *secret = at("beside/secret"), *listens = at("granted/listen"),
+		   *connects = at("granted/connect");
 	char value[300];
 	int native = native_unix_listen(secret, UNIX_STREAM, 5);
 	int near = native_unix_listen(connects, UNIX_STREAM, 5);
@@ -200,7 +218,7 @@ START_TEST(what_is_not_granted_is_refused)
 	guest_end_start(&guest);
 	refused = stats.grants_refused;
 	expect_equal(unix_connect_error(secret, UNIX_STREAM), EACCES);
-	expect_equal(unix_listen_error(AT("granted/other"), UNIX_STREAM), EACCES);
+	expect_equal(unix_listen_error(at("granted/other"), UNIX_STREAM), EACCES);
 	expect_equal(unix_listen_error(connects, UNIX_STREAM), EACCES);
 	expect_equal(unix_connect_error(listens, UNIX_STREAM), EACCES);
 	expect_equal(unix_connect_error("@granted", UNIX_STREAM), EACCES);
@@ -221,28 +239,28 @@ END_TEST
 
 START_TEST(no_link_is_followed)
 {
-	char *inside = scratch_subdir("links"), *outside = scratch_subdir("elsewhere");
-	char *secret = AT("elsewhere/secret"), *own = AT("links/own");
+	const char *inside = subdir("links"), *outside = subdir("elsewhere");
+	const char *secret = at("elsewhere/secret"), *own = at("links/own");
 	int native = native_unix_listen(secret, UNIX_STREAM, 5);
 	int near = native_unix_listen(own, UNIX_STREAM, 5);
 
-	expect_equal(symlink("../elsewhere", AT("links/up")), 0);
-	expect_equal(symlink(outside, AT("links/absolute")), 0);
-	expect_equal(symlink(secret, AT("links/file")), 0);
-	expect_equal(symlink("own", AT("links/harmless")), 0);
-	expect_equal(symlink("/proc/self/root", AT("links/magic")), 0);
+	expect_equal(symlink("../elsewhere", at("links/up")), 0);
+	expect_equal(symlink(outside, at("links/absolute")), 0);
+	expect_equal(symlink(secret, at("links/file")), 0);
+	expect_equal(symlink("own", at("links/harmless")), 0);
+	expect_equal(symlink("/proc/self/root", at("links/magic")), 0);
 	tcp_guest_prepare();
 	unix_grant(inside);
 	guest_end_start(&guest);
-	expect_equal(unix_connect_error(AT("links/up/secret"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_connect_error(AT("links/absolute/secret"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_connect_error(AT("links/file"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_connect_error(AT("links/harmless"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_connect_error(AT("links/magic/tmp"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_listen_error(AT("links/up/new"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_listen_error(AT("links/absolute/new"), UNIX_STREAM), ELOOP);
-	expect_equal(unix_listen_error(AT("links/file"), UNIX_STREAM), EADDRINUSE);
-	expect(access(AT("elsewhere/new"), F_OK) != 0);
+	expect_equal(unix_connect_error(at("links/up/secret"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_connect_error(at("links/absolute/secret"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_connect_error(at("links/file"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_connect_error(at("links/harmless"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_connect_error(at("links/magic/tmp"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_listen_error(at("links/up/new"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_listen_error(at("links/absolute/new"), UNIX_STREAM), ELOOP);
+	expect_equal(unix_listen_error(at("links/file"), UNIX_STREAM), EADDRINUSE);
+	expect(access(at("elsewhere/new"), F_OK) != 0);
 	expect_equal(unix_connect_error(own, UNIX_STREAM), 0);
 	guest_end_stop(&guest);
 	close(native);
@@ -254,33 +272,38 @@ END_TEST
 
 static atomic_bool racing;
 
+struct swapped {
+	const char *real, *link;
+};
+
 static void *swap(void *argument)
 {
-	char *real = AT("swap/door"), *link = AT("swap/trap");
+	const struct swapped *swapped = argument;
 
-	(void)argument;
 	while (atomic_load(&racing))
-		syscall(SYS_renameat2, AT_FDCWD, real, AT_FDCWD, link, RENAME_EXCHANGE);
+		syscall(SYS_renameat2, AT_FDCWD, swapped->real, AT_FDCWD, swapped->link,
+			RENAME_EXCHANGE);
 	return NULL;
 }
 
 START_TEST(nothing_leads_out_while_links_are_swapped)
 {
-	char *inside = scratch_subdir("swap"), *path = AT("swap/door/sock"),
-	     *made = AT("swap/door/new");
+	const char *inside = subdir("swap"), *path = at("swap/door/sock"),
+		   *made = at("swap/door/new");
+	struct swapped swapped = {at("swap/door"), at("swap/trap")};
 	unsigned in = 0, refused = 0;
 	pthread_t thread;
 
-	scratch_subdir("swap/door");
-	scratch_subdir("trapped");
-	expect_equal(symlink("../trapped", AT("swap/trap")), 0);
+	subdir("swap/door");
+	subdir("trapped");
+	expect_equal(symlink("../trapped", at("swap/trap")), 0);
 	int good = native_unix_listen(path, UNIX_STREAM, 1000);
-	int bad = native_unix_listen(AT("trapped/sock"), UNIX_STREAM, 1000);
+	int bad = native_unix_listen(at("trapped/sock"), UNIX_STREAM, 1000);
 	tcp_guest_prepare();
 	unix_grant(inside);
 	guest_end_start(&guest);
 	atomic_store(&racing, true);
-	expect_equal(pthread_create(&thread, NULL, swap, NULL), 0);
+	expect_equal(pthread_create(&thread, NULL, swap, &swapped), 0);
 	for (int i = 0; i < 1000; i++) {
 		int error = unix_connect_error(path, UNIX_STREAM);
 		expect(error == 0 || error == ELOOP);
@@ -297,7 +320,7 @@ START_TEST(nothing_leads_out_while_links_are_swapped)
 	fcntl(bad, F_SETFL, O_NONBLOCK);
 	expect_equal(accept(bad, NULL, NULL), -1);
 	expect_equal(errno, EAGAIN);
-	expect(access(AT("trapped/new"), F_OK) != 0);
+	expect(access(at("trapped/new"), F_OK) != 0);
 	close(good);
 	close(bad);
 }
@@ -306,14 +329,14 @@ END_TEST
 /* The directory that was granted stays it, whatever its name means by now. */
 START_TEST(a_grant_stays_where_it_was)
 {
-	char *inside = scratch_subdir("first"), *path = AT("first/sock");
+	const char *inside = subdir("first"), *path = at("first/sock");
 	int native = native_unix_listen(path, UNIX_STREAM, 5);
 
 	tcp_guest_prepare();
 	unix_grant(inside);
 	guest_end_start(&guest);
-	expect_equal(rename(inside, AT("moved")), 0);
-	scratch_subdir("first");
+	expect_equal(rename(inside, at("moved")), 0);
+	subdir("first");
 	int other = native_unix_listen(path, UNIX_SEQPACKET, 5);
 	expect_equal(unix_connect_error(path, UNIX_STREAM), 0);
 	guest_end_stop(&guest);
@@ -327,18 +350,18 @@ END_TEST
 static void lay_out(void)
 {
 	umask(0);
-	scratch_subdir("errors");
-	scratch_subdir("errors/dir");
-	scratch_subdir("errors/closed");
-	file_write(AT("errors/text"), "text", 4);
-	native_unix_leave_dead(AT("errors/dead"));
-	native_unix_listen(AT("errors/stream"), UNIX_STREAM, 100);
-	native_unix_listen(AT("errors/packet"), UNIX_SEQPACKET, 100);
-	native_unix_listen(AT("errors/locked"), UNIX_STREAM, 100);
-	native_unix_listen(AT("errors/closed/sock"), UNIX_STREAM, 100);
-	expect_equal(native_unix_bind_to(socket(AF_UNIX, SOCK_DGRAM, 0), AT("errors/datagram")), 0);
-	chmod(AT("errors/locked"), 0);
-	chmod(AT("errors/closed"), 0);
+	subdir("errors");
+	subdir("errors/dir");
+	subdir("errors/closed");
+	file_write(at("errors/text"), "text", 4);
+	native_unix_leave_dead(at("errors/dead"));
+	native_unix_listen(at("errors/stream"), UNIX_STREAM, 100);
+	native_unix_listen(at("errors/packet"), UNIX_SEQPACKET, 100);
+	native_unix_listen(at("errors/locked"), UNIX_STREAM, 100);
+	native_unix_listen(at("errors/closed/sock"), UNIX_STREAM, 100);
+	expect_equal(native_unix_bind_to(socket(AF_UNIX, SOCK_DGRAM, 0), at("errors/datagram")), 0);
+	chmod(at("errors/locked"), 0);
+	chmod(at("errors/closed"), 0);
 }
 
 static const char *const places[] = {"errors/none", "errors/none/sock", "errors/text",
@@ -352,7 +375,7 @@ static void drop_rights(void)
 	if (geteuid() != 0)
 		return;
 	chmod(scratch_dir(), 0777);
-	chmod(AT("errors"), 0777);
+	chmod(at("errors"), 0777);
 	expect_equal(setgid(65534), 0);
 	expect_equal(setuid(65534), 0);
 }
@@ -365,7 +388,7 @@ START_TEST(errors_are_those_of_plain_sockets)
 	drop_rights();
 	unix_guest_setup();
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		char *path = AT(places[i]);
+		const char *path = at(places[i]);
 		for (uint32_t type = UNIX_STREAM; type <= UNIX_SEQPACKET; type += 4) {
 			int fd = native_unix_socket(type);
 			int plain = native_unix_connect_to(fd, path);
@@ -382,7 +405,6 @@ START_TEST(errors_are_those_of_plain_sockets)
 				expect_removed(path);
 			different += seen[plain]++ == 0;
 		}
-		free(path);
 	}
 	/* 0, ENOENT, EACCES, ENOTDIR, EPROTOTYPE, EADDRINUSE and ECONNREFUSED were among them. */
 	expect_equal(different, 7);
