@@ -76,8 +76,8 @@ _Noreturn void guest_exit(int status);
 
 /* Random bytes that nobody else can know, for keys: from the host's getrandom(2). */
 void guest_random(void *ret_bytes, size_t len);
-/* Bytes that malloc has to give out of in all; 0: as many as the host lets a process have. The streams take
- * from it too, some 1 KiB each, and a guest without memory for one ends. */
+/* Bytes that malloc has to give out of in all; 0: as many as the host lets a process have. Streams are made of
+ * them too, and a guest that has no memory for one ends: leave some. */
 uint64_t guest_heap_len(void);
 
 /* ---- streams: a pipe to the monitor, both ways */

@@ -18,14 +18,11 @@
 #include "guest/programs/remedy.h"
 #include "guest/programs/service.h"
 
-#define HEAP_SPARE                                                                                 \
-	(8u << 20) /* bytes of the heap for streams and fibers, and a sixteenth of it              \
-		    */
+#define SPARE_MOST   (8u << 20)   /* bytes of the heap for streams and fibers */
 #define HOSTED_MOST  (1ull << 40) /* a process has as much memory as it is let have */
-#define HOSTED_LIMIT (96u << 20)  /* unless it is told otherwise, as a guest of the usual size */
-#define WORK_STEPS                                                                                 \
-	1000u /* buckets or keys of one turn, so that others wait less than a millisecond */
-#define WORK_TURNS   10u /* then it rests, when little had expired */
+#define HOSTED_LIMIT (96u << 20)  /* unless it is told otherwise */
+#define WORK_STEPS   500u         /* buckets or keys of one turn: a fraction of a millisecond */
+#define WORK_TURNS   10u          /* then it rests, when little had expired */
 #define WORK_REST_MS 100
 #define LINGER_MS    2000
 
@@ -112,7 +109,8 @@ static void work(void *argument)
 		for (unsigned turn = 0; turn < WORK_TURNS || more; turn++) {
 			tick();
 			more = kv_store_work(&server.store, WORK_STEPS);
-			fiber_yield();
+			/* Unlike fiber_yield this lets the scheduler look at what has come. */
+			fiber_sleep(clock_now());
 		}
 		fiber_sleep(in_milliseconds(WORK_REST_MS));
 	}
@@ -123,15 +121,13 @@ static void work(void *argument)
 static const char help[] =
 	"usage: kv [--listen ADDR:PORT|unix:PATH] [--max-memory SIZE]\n"
 	"\n"
-	"Keeps keys and their values in memory, for clients of Redis (RESP2): "
-	"strings, which may expire.\n"
-	"Listens on 127.0.0.1:6379 unless told otherwise. SIZE is in bytes, or "
-	"has k, kb, m, mb, g or gb behind it;\n"
-	"three quarters of the guest's heap unless told otherwise. What would "
+	"Keeps keys and values in memory for clients of Redis (RESP2): strings, which may expire.\n"
+	"Listens on 127.0.0.1:6379 unless told otherwise. SIZE is in bytes, or with k, kb, m, mb,\n"
+	"g or gb behind it; three quarters of the guest's heap unless told otherwise. What would\n"
 	"exceed it is refused.\n"
 	"\n"
-	"It needs the grant --listen ADDR:PORT (or --unix PATH:listen), and memory by "
-	"--memory:\n"
+	"It needs the grant --listen ADDR:PORT or --unix PATH:listen, and has as much memory as\n"
+	"--memory gives:\n"
 	"  ferrule run --listen 127.0.0.1:6379 --memory 1G kv.elf\n";
 
 /* 'what' is wrong with this argument. */
@@ -144,19 +140,16 @@ static int usage(const char *argument, const char *what)
 	return 2;
 }
 
-/* The default limit, and the largest that the heap has room for; 0: there is not enough for any. */
+/*
+ * The default limit, and the largest that the heap has room for: the streams need some of it, more
+ * the more fibers there can be, and malloc rounds. 0: there is not enough for any.
+ */
 static uint64_t usual_limit(uint64_t *ret_most)
 {
-	uint64_t heap = guest_heap_len();
+	uint64_t heap = guest_heap_len(), spare = heap / 8 < SPARE_MOST ? heap / 8 : SPARE_MOST;
 
-	*ret_most = HOSTED_MOST;
-	if (heap == 0)
-		return HOSTED_LIMIT;
-	*ret_most = heap > HEAP_SPARE + heap / 16
-			    ? kv_memory_limit_of(heap - HEAP_SPARE - heap / 16)
-			    : 0;
-	return kv_memory_limit_of(heap / 4 * 3) < *ret_most ? kv_memory_limit_of(heap / 4 * 3)
-							    : *ret_most;
+	*ret_most = heap ? kv_memory_limit_of(heap - heap / 16 - spare) : HOSTED_MOST;
+	return heap ? kv_memory_limit_of(heap / 4 * 3) : HOSTED_LIMIT;
 }
 
 /* 0, or the exit status after a message. */

@@ -348,11 +348,12 @@ void kv_store_clear(struct kv_store *store)
 	 */
 	fresh = kv_table_new(&store->memory);
 	if (fresh) {
-		struct kv_table **last = &store->old_tables;
+		/* Behind the first one, in which old_cursor is. */
+		struct kv_table **link =
+			store->old_tables ? &store->old_tables->next : &store->old_tables;
 
-		while (*last)
-			last = &(*last)->next;
-		*last = old;
+		old->next = *link;
+		*link = old;
 		store->table = fresh;
 		free_old(store, RECLAIM_STEPS);
 		return;

@@ -267,7 +267,7 @@ int main(void)
 	Suite *suite = suite_create("kv_property");
 	TCase *all = tcase_create("all");
 
-	tcase_set_timeout(all, 120);
+	tcase_set_timeout(all, 250);
 	tcase_add_test(all, answers_do_not_depend_on_pieces);
 	tcase_add_test(all, short_of_memory);
 	tcase_add_test(all, damage_does_no_harm);

@@ -630,7 +630,7 @@ int main(void)
 	Suite *suite = suite_create("kv_store");
 	TCase *all = tcase_create("all");
 
-	tcase_set_timeout(all, 60);
+	tcase_set_timeout(all, 110);
 	tcase_add_test(all, hash_is_siphash);
 	tcase_add_test(all, objects_do_not_overlap);
 	tcase_add_test(all, freed_memory_serves_every_size);
