@@ -20,8 +20,9 @@
  * socket is closed and the stream let go. CloseStream counts as finished for what is
  * still to be sent. Once that is sent, closing waits (lingers) only while something could be
  * lost by it: bytes that the peer has not acknowledged, or unread input, for which the kernel
- * would send a RST that overtakes them. A peer that takes nothing for
- * RELAY_STALL_NS after CloseStream is reset: a stream must not be held for ever.
+ * would send a RST that overtakes them. It lingers for RELAY_LINGER_NS, and as long as the peer
+ * acknowledges more: a slow one may take its time. A peer that takes nothing for RELAY_STALL_NS
+ * after CloseStream is reset: a stream must not be held for ever.
  *
  * UNIX sockets have no reset. What was sent to one lies with the peer and cannot be lost any more;
  * of unread input closing makes an ECONNRESET for the peer, behind all that it has to read. So
@@ -52,7 +53,7 @@
 
 #define RELAY_QUANTUM                                                                              \
 	(256u << 10) /* bytes per operation: how long one stream may keep the thread */
-#define RELAY_LINGER_NS 2000000000u /* for the peer to take the last bytes and end its side */
+#define RELAY_LINGER_NS 2000000000u /* without a byte acknowledged, once all is sent */
 
 enum receiving {
 	RECEIVING_NOTHING,
@@ -99,6 +100,7 @@ struct relay {
 	size_t sent_ahead;           /* bytes that the guest has still to commit */
 	uint64_t sent;               /* bytes */
 	uint64_t sent_then;          /* when the timer was started */
+	int unacknowledged_then;     /* bytes of it, then */
 	uint64_t received;           /* bytes */
 	size_t send_paid, recv_paid; /* bytes of the limits, for what is in flight */
 	bool readable;               /* as the last RECEIVING_READINESS found */
@@ -374,14 +376,28 @@ static void recv_complete(struct io_op *op, int result)
 
 /* ---- the time after CloseStream */
 
+/* Bytes; a FIN counts for one. */
+static int unacknowledged(const struct relay *relay)
+{
+	int bytes = 0;
+	if (relay->tcp)
+		ioctl(relay->fd, SIOCOUTQ, &bytes);
+	return bytes;
+}
+
 /* Could closing the socket now destroy bytes that are on their way to the peer? */
 static bool something_to_lose(const struct relay *relay)
 {
-	int unsent = 0, unread = 0;
-	if (relay->tcp)
-		ioctl(relay->fd, SIOCOUTQ, &unsent); /* not acknowledged; a FIN counts for one */
+	int unread = 0;
 	ioctl(relay->fd, SIOCINQ, &unread);
-	return unsent != 0 || unread != 0;
+	return unread != 0 || unacknowledged(relay) != 0;
+}
+
+/* Of what was sent, since the timer was started. */
+static bool took_more(const struct relay *relay)
+{
+	int left = unacknowledged(relay);
+	return left != 0 && left < relay->unacknowledged_then;
 }
 
 static void timer_complete(struct io_op *op, int result)
@@ -390,8 +406,9 @@ static void timer_complete(struct io_op *op, int result)
 	bool over = result == -ETIME;
 	relay->timing = false;
 	relay->timer_cancelled = false;
+	/* Who takes more meanwhile is waited for again, by relay_time. */
 	if (over && relay->timer_lingers)
-		relay->recv_done = true;
+		relay->recv_done |= !took_more(relay);
 	else if (over && relay->sent == relay->sent_then && !relay->send_done &&
 		 !rate_waits(&relay->send_turn))
 		relay_reset(relay, ETIMEDOUT);
@@ -414,6 +431,7 @@ static void relay_time(struct relay *relay)
 	relay->timing = true;
 	relay->timer_lingers = relay->send_done;
 	relay->sent_then = relay->sent;
+	relay->unacknowledged_then = unacknowledged(relay);
 	io_timeout(relay->io, &relay->timer, relay->send_done ? RELAY_LINGER_NS : RELAY_STALL_NS);
 }
 

@@ -37,6 +37,8 @@ def made_up():
                  for size, peer, gbps in ((65536, "memcpy", 10.0), (65536, "ferrule", 9.0), (64, "ferrule", 3.0),
                                           (64, "ck_ring", 1.0), (64, "boost_spsc", 2.0))],
         "boot": [{"empty_vm_us": 1000.0, "first_byte_us": 4000.0}],
+        "fair": [{name: {"p50_us": us, "p99_us": us, "p999_us": us} for name, us in (
+            ("alone", 10.0), ("connect", 10.5), ("write", 14.0), ("hold", 16.0))}],
         "guests": {"guests": 500, "answered": 499, "started_seconds": 9.0, "pss_each": 1 << 20, "cpu_all": 0.0},
     }
 
@@ -57,6 +59,8 @@ def check_verdicts(judged):
             ("echo 64 B, 1 connection", 0.5, "aim"), ("echo-1: times better", 3.0, "aim"),
             ("echo 64 B, 64 connections", 1 / 3, "MISSED"), ("ring, 64 KiB", 0.9, "must"),
             ("ring, 64 B", 1.5, "aim"), ("exec to first byte", 4.0, "MISSED"),
+            ("echo 64 B, p99 beside 64 connects", 1.05, "aim"), ("echo 64 B, p99 beside 64 peers", 1.4, "must"),
+            ("echo 64 B, p99 beside 64 connections", 1.6, "MISSED"),
             ("500 idle guests: share", 499 / 500, "MISSED"), ("500 idle guests: seconds", 9.0, "aim")):
         each = find(judged, start)
         expect(round(each["value"], 9), round(value, 9), start)

@@ -87,20 +87,29 @@ START_TEST(reset_that_a_blocked_send_saw_is_told)
 }
 END_TEST
 
-/* A client with a small window still uploads when its answer is written and the stream closed. */
-START_TEST(unread_input_does_not_cut_the_answer)
+/* A client with a small window. */
+static int connected_narrowly(struct guest_stream *listener, struct guest_stream *stream)
 {
-	static char bytes[RING];
-	struct guest_stream listener = new_stream(), stream = new_stream();
 	struct tcp_incoming in;
+	*listener = new_stream();
+	*stream = new_stream();
 	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(listen_on(&listener))};
+		.sin_family = AF_INET, .sin_port = htons(listen_on(listener))};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){4096}, sizeof(int));
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	post(&listener, &stream);
+	post(listener, stream);
 	expect_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	expect_equal(incoming(&listener, &in).error, 0);
+	expect_equal(incoming(listener, &in).error, 0);
+	return fd;
+}
+
+/* A client still uploads when its answer is written and the stream closed. */
+START_TEST(unread_input_does_not_cut_the_answer)
+{
+	static char bytes[RING];
+	struct guest_stream listener, stream;
+	int fd = connected_narrowly(&listener, &stream);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	for (int idle = 0; idle < 30; idle++) {
 		if (send(fd, bytes, sizeof(bytes), 0) > 0)
@@ -115,6 +124,27 @@ START_TEST(unread_input_does_not_cut_the_answer)
 	long len;
 	while ((len = recv(fd, bytes, sizeof(bytes), 0)) > 0)
 		got += (size_t)len;
+	expect_equal(len, 0);
+	expect_equal(got, RING);
+	close(fd);
+}
+END_TEST
+
+/* It takes longer than the monitor lingers for one that takes nothing. */
+START_TEST(a_slow_client_that_uploads_has_all_of_the_answer)
+{
+	static char bytes[RING];
+	struct guest_stream listener, stream;
+	int fd = connected_narrowly(&listener, &stream);
+	write_all(&stream, bytes, sizeof(bytes));
+	guest_stream_close(&stream);
+	size_t got = 0;
+	long len;
+	while ((len = recv(fd, bytes, 1000, 0)) > 0) {
+		got += (size_t)len;
+		send(fd, "x", 1, MSG_NOSIGNAL);
+		usleep(60000);
+	}
 	expect_equal(len, 0);
 	expect_equal(got, RING);
 	close(fd);
@@ -313,6 +343,7 @@ int main(void)
 	tcase_add_test(ends, guest_resets_a_peer_that_does_not_read);
 	tcase_add_test(ends, reset_that_a_blocked_send_saw_is_told);
 	tcase_add_test(ends, unread_input_does_not_cut_the_answer);
+	tcase_add_test(ends, a_slow_client_that_uploads_has_all_of_the_answer);
 	tcase_add_test(ends, accepts_can_be_withdrawn);
 	tcase_add_test(ends, bytes_before_an_early_close_arrive);
 	tcase_add_test(ends, ipv6_wildcard_needs_the_ipv4_grant_for_ipv4);

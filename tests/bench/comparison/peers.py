@@ -139,25 +139,32 @@ class Peers:
         return os.path.join(self.build, "tests", "bench", name)
 
     @contextlib.contextmanager
-    def running(self, name, job, options=()):
-        """Starts it, and ends it in any case. Ferrule's counters are there afterwards."""
+    def running(self, name, job, options=(), arguments=("127.0.0.1:0",)):
+        """Starts it, and ends it in any case. Options and arguments are ferrule's and its guest's; its counters
+        are there afterwards."""
         running = Running()
         try:
-            getattr(self, "start_" + name)(running, job, *([options] if name == "ferrule" else []))
+            getattr(self, "start_" + name)(running, job, *([options, arguments] if name == "ferrule" else []))
             yield running
         finally:
             running.stop()
         if name == "ferrule":
             running.counters = counters_of(running.processes["peer"].err)
 
-    def start_ferrule(self, running, job, options):
-        image = os.path.join(self.build, "guest", job + (".elf" if self.engine == "kvm" else ""))
+    def image(self, job):
+        """The guest program of that name, or the one that only tests run."""
+        name = job + (".elf" if self.engine == "kvm" else "")
+        path = os.path.join(self.build, "guest", name)
+        return path if os.path.exists(path) else os.path.join(self.build, "tests", "guests", name)
+
+    def start_ferrule(self, running, job, options, arguments):
+        image = self.image(job)
         argv = [os.path.join(self.build, "monitor", "ferrule"), "run", "--engine", self.engine, "--stats",
                 "--listen", "127.0.0.1:0", *options]
         if job == "web":
             argv += ["--mount", f"{self.site}:/srv", image, "--listen", "127.0.0.1:0", "/srv"]
         else:
-            argv += [image, "127.0.0.1:0"]
+            argv += [image, *arguments]
         process = running.add("peer", Process(self.scratch, argv))
         running.port = int(process.wait_for(LISTENING)[1])
         for _ in range(20):

@@ -3,6 +3,7 @@ import json
 
 from comparison.cases import CASES, QUIET
 from comparison.extras import RING_OTHERS, median
+from comparison.fair import BESIDE
 from comparison.peers import NOTES, RELAYS
 
 UNITS = {"p50_us": ("us", 1), "rate": ("/s", 1), "gbps": ("GB/s", 1)}
@@ -159,6 +160,15 @@ def judge_many(measured):
                       *spread(pairs), 0.8, 0.95, False)]
 
 
+def judge_fair(measured):
+    def p99(name):
+        return [each[name]["p99_us"] for each in measured]
+
+    return [judgement(f"echo 64 B, p99 beside {text} / alone", median(p99(name)) / median(p99("alone")),
+                      *spread([a / b for a, b in zip(p99(name), p99("alone"))]), 1.5, 1.1, True)
+            for name, text in BESIDE.items()]
+
+
 def judge_guests(measured):
     count, answered = measured["guests"], measured["answered"]
     seconds = measured["started_seconds"]
@@ -175,7 +185,7 @@ def judge(results, rounds=ROUNDS_LEAST):
         if case.judged and of_case:
             found += judge_case(case, of_case)
     for key, function in (("ring", judge_ring), ("boot", judge_boot), ("memory", judge_memory),
-                          ("many", judge_many), ("guests", judge_guests)):
+                          ("many", judge_many), ("fair", judge_fair), ("guests", judge_guests)):
         if results.get(key):
             found += function(results[key])
     if rounds < ROUNDS_LEAST:
@@ -269,6 +279,14 @@ def print_others(results):
             if values:
                 rows.append([text, number(median(values)), "{} .. {}".format(*map(number, spread(values)))])
         print_table(["", "median", "spread"], rows)
+    if results.get("fair"):
+        print("\necho 64 B, one connection, us")
+        rows = []
+        for name, text in {"alone": "alone", **BESIDE}.items():
+            values = {key: [each[name][key] for each in results["fair"]] for key in ("p50_us", "p99_us", "p999_us")}
+            rows.append([text, *(number(median(values[key])) for key in values),
+                         "{} .. {}".format(*map(number, spread(values["p99_us"])))])
+        print_table(["", "p50", "p99", "p99.9", "spread of p99"], rows)
     if results.get("guests"):
         each = results["guests"]
         print(f"\n{each['guests']} guests: {each['answered']} answered, started in {each['started_seconds']:.1f} s, "
