@@ -7,7 +7,6 @@
 #include "guest/programs/kv_text.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define ECHO_MOST       128 /* bytes of an unknown command that are told back, and of its arguments */
 
 #define READ_FAST  (KV_READONLY | KV_FAST)
 #define WRITE_FAST (KV_WRITE | KV_FAST)
@@ -174,13 +173,12 @@ bool kv_arg_expires(struct kv_call *call, long index, int64_t unit, bool relativ
 	return false;
 }
 
-/* As much as 'room' shows of an argument. */
-static int shown(const struct kv_bytes *bytes, int room)
+int kv_shown_len(const struct kv_bytes *bytes, int room)
 {
 	return bytes->data && bytes->len < (size_t)room ? (int)bytes->len : room;
 }
 
-static const char *text_of(const struct kv_bytes *bytes)
+const char *kv_shown_text(const struct kv_bytes *bytes)
 {
 	return bytes->data ? (const char *)bytes->data : (const char *)bytes->value->first->bytes;
 }
@@ -188,14 +186,15 @@ static const char *text_of(const struct kv_bytes *bytes)
 static void unknown_command(struct kv_call *call)
 {
 	const struct kv_bytes *name = kv_arg(call, 0);
-	char text[2 * ECHO_MOST + 8] = "";
+	char text[2 * KV_SHOWN_MOST + 8] = "";
 	int len = 0;
 
-	for (long i = 1; i < kv_argc(call) && len < ECHO_MOST; i++)
+	for (long i = 1; i < kv_argc(call) && len < KV_SHOWN_MOST; i++)
 		len += snprintf(text + len, sizeof(text) - (size_t)len, "'%.*s' ",
-			shown(kv_arg(call, i), ECHO_MOST - len), text_of(kv_arg(call, i)));
+			kv_shown_len(kv_arg(call, i), KV_SHOWN_MOST - len),
+			kv_shown_text(kv_arg(call, i)));
 	kv_reply_error(call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
-		shown(name, ECHO_MOST), text_of(name), text);
+		KV_SHOWN(name), text);
 }
 
 /* ---- running */
@@ -264,8 +263,8 @@ void kv_run_subcommand(struct kv_call *call, const struct kv_command *subcommand
 	}
 	for (size_t i = 0; i <= len; i++)
 		container[i] = (char)(call->command->name[i] & ~0x20);
-	kv_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
-		shown(name, ECHO_MOST), text_of(name), container);
+	kv_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", KV_SHOWN(name),
+		container);
 }
 
 /* ---- COMMAND */

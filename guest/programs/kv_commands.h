@@ -89,6 +89,11 @@ static inline long kv_argc(const struct kv_call *call)
 }
 /* An argument as a number; false, and the error is answered: it is none. */
 bool kv_arg_number(struct kv_call *call, long index, int64_t *ret_number);
+/* For %.*s: as much of an argument as an error tells back, or as there is room for. */
+#define KV_SHOWN(bytes) kv_shown_len(bytes, KV_SHOWN_MOST), kv_shown_text(bytes)
+#define KV_SHOWN_MOST   128 /* bytes */
+int kv_shown_len(const struct kv_bytes *bytes, int room);
+const char *kv_shown_text(const struct kv_bytes *bytes);
 /* False, and the error is answered: what kv_store_set or kv_store_append returned is one. */
 bool kv_done(struct kv_call *call, int error);
 void kv_wrong_arity(struct kv_call *call);

@@ -92,9 +92,7 @@ static void client_setinfo(struct kv_call *call)
 	if (kv_is(what, "lib-name") || kv_is(what, "lib-ver"))
 		kv_reply_status(call->reply, "OK");
 	else
-		kv_reply_error(call->reply, "ERR Unrecognized option '%.*s'",
-			what->data && what->len < 128 ? (int)what->len : 0,
-			(const char *)what->data);
+		kv_reply_error(call->reply, "ERR Unrecognized option '%.*s'", KV_SHOWN(what));
 }
 
 static void client_id(struct kv_call *call)
@@ -207,8 +205,7 @@ void kv_hello(struct kv_call *call)
 
 		if (!kv_is(word, "setname") || i + 1 == kv_argc(call)) {
 			kv_reply_error(call->reply, "ERR Syntax error in HELLO option '%.*s'",
-				word->data && word->len < 128 ? (int)word->len : 0,
-				(const char *)word->data);
+				KV_SHOWN(word));
 			return;
 		}
 		if (!set_name(call, kv_arg(call, i + 1)))

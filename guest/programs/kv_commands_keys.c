@@ -68,9 +68,7 @@ static bool read_rules(struct kv_call *call, struct expire_rules *ret_rules)
 		} else if (kv_is(word, "lt")) {
 			ret_rules->only_earlier = true;
 		} else {
-			kv_reply_error(call->reply, "ERR Unsupported option %.*s",
-				(int)(word->data && word->len < 128 ? word->len : 0),
-				(const char *)word->data);
+			kv_reply_error(call->reply, "ERR Unsupported option %.*s", KV_SHOWN(word));
 			return false;
 		}
 	}

@@ -200,8 +200,7 @@ static void config_set(struct kv_call *call)
 	else
 		kv_reply_error(call->reply,
 			"ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-			name->data && name->len < 128 ? (int)name->len : 0,
-			(const char *)name->data);
+			KV_SHOWN(name));
 }
 
 static void config_resetstat(struct kv_call *call)
