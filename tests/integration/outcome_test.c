@@ -199,7 +199,9 @@ static const struct program {
 	{"discard", "It needs the grant --listen", {"127.0.0.1:1", "more"}},
 	{"echo", "It needs the grant --listen", {"127.0.0.1:1", "more"}},
 	{"fetch", "It needs the grant --connect", {"a", "b"}},
-	{"relay", "It needs the grants --listen ADDR:PORT and --connect", {"a"}},
+	{"dns-forward", "It needs the grant --udp", {"127.0.0.1:1"}},
+	{"kv", "It needs the grant --listen", {"--nonsense"}},
+	{"relay", "It needs the grants --listen ADDR:PORT or --unix PATH:listen, and", {"a"}},
 	{"web", "It needs the grants --listen ADDR:PORT and --mount", {"--nonsense"}},
 };
 
