@@ -183,7 +183,9 @@ static int parse_option(
 		value = argv[1];
 		taken = 2;
 	}
-	int error = row->parse(options, value, ret_error, error_len);
+	int error = row->parse != NULL
+			    ? row->parse(options, value, ret_error, error_len)
+			    : row->grant(&options->config.grants, value, ret_error, error_len);
 	return error ? error : taken;
 }
 

@@ -14,8 +14,7 @@
 #define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
-static option_parse parse_listen, parse_connect, parse_udp, parse_publish, parse_grants, parse_dns,
-	parse_add_host, parse_mount, parse_unix, parse_engine, parse_io, parse_memory, parse_limit,
+static option_parse parse_dns, parse_add_host, parse_engine, parse_io, parse_memory, parse_limit,
 	parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
 
 const struct option_row option_rows[] = {
@@ -23,24 +22,24 @@ const struct option_row option_rows[] = {
 		"the guest may listen there. HOST: an address, a range\n"
 		"(10.0.0.0/8), a name, or any; 0.0.0.0 and [::]: every\n"
 		"address of that family. PORTS: one, 8000-8100, or *",
-		parse_listen},
+		NULL, grants_add_listen},
 	{"connect", 0, "HOST:PORTS",
 		"the guest may connect there, HOST and PORTS as above;\n"
 		"*.NAME: every name below. any is the world: loopback, link-\n"
 		"local, metadata and this machine's addresses are no part",
-		parse_connect},
+		NULL, grants_add_connect},
 	{"udp", 0, "HOST:PORTS[:listen|:connect]",
 		"the guest may bind a UDP socket there, and send there;\n"
 		"with an end behind it only one of these",
-		parse_udp},
+		NULL, grants_add_udp},
 	{"publish", 'p', "[ADDR:]PORT:GUESTPORT[/udp]",
 		"what the guest listens on as GUESTPORT is PORT of this\n"
 		"machine, at ADDR or on every IPv4 address",
-		parse_publish},
+		NULL, grants_add_publish},
 	{"grants", 0, "FILE",
 		"grants, one in a line: listen, connect, udp, publish,\n"
 		"mount or unix, and its value; # begins a comment",
-		parse_grants},
+		NULL, grants_add_file},
 	{"dns", 0, "ADDR[:PORT]",
 		"ask this name server for the names that the guest\n"
 		"connects to, instead of those of /etc/resolv.conf",
@@ -50,12 +49,12 @@ const struct option_row option_rows[] = {
 	{"mount", 'v', "HOSTDIR:GUESTDIR[:rw]",
 		"the guest may use HOSTDIR under the name GUESTDIR,\n"
 		"read-only unless :rw is said",
-		parse_mount},
+		NULL, grants_add_mount},
 	{"unix", 0, "PATH[:listen|:connect]",
 		"the guest may listen at and connect to the UNIX socket\n"
 		"PATH, or any below the directory PATH; @NAME: an\n"
 		"abstract one. With an end behind it only one of these",
-		parse_unix},
+		NULL, grants_add_unix},
 	{"engine", 0, "kvm|process|auto",
 		"what runs the guest: KVM, or a Linux process (a hosted\n"
 		"guest, which is not confined: of NAME.elf, the NAME\n"
@@ -94,35 +93,6 @@ const struct option_row option_rows[] = {
 };
 const size_t option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
 
-static int parse_listen(
-	struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_listen(&options->config.grants, value, ret_error, error_len);
-}
-
-static int parse_connect(
-	struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_connect(&options->config.grants, value, ret_error, error_len);
-}
-
-static int parse_udp(struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_udp(&options->config.grants, value, ret_error, error_len);
-}
-
-static int parse_publish(
-	struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_publish(&options->config.grants, value, ret_error, error_len);
-}
-
-static int parse_grants(
-	struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_file(&options->config.grants, value, ret_error, error_len);
-}
-
 static int parse_dns(struct options *options, const char *value, char *ret_error, size_t error_len)
 {
 	return names_add_server(&options->config.resolver, value, ret_error, error_len);
@@ -132,17 +102,6 @@ static int parse_add_host(
 	struct options *options, const char *value, char *ret_error, size_t error_len)
 {
 	return names_add_host(&options->config.resolver, value, ret_error, error_len);
-}
-
-static int parse_mount(
-	struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_mount(&options->config.grants, value, ret_error, error_len);
-}
-
-static int parse_unix(struct options *options, const char *value, char *ret_error, size_t error_len)
-{
-	return grants_add_unix(&options->config.grants, value, ret_error, error_len);
 }
 
 static int parse_engine(

@@ -11,12 +11,16 @@
 typedef int option_parse(
 	struct options *options, const char *value, char *ret_error, size_t error_len);
 
+/* The same for what is granted. */
+typedef int option_grant(struct grants *grants, const char *value, char *ret_error, size_t error_len);
+
 struct option_row {
 	const char *name;  /* without the dashes */
 	char letter;	   /* its short form; 0: none */
 	const char *value; /* what the value is called; NULL: it takes none */
 	const char *help;  /* lines are separated by '\n' */
 	option_parse *parse;
+	option_grant *grant; /* where 'parse' is NULL */
 };
 
 extern const struct option_row option_rows[];

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/lib/client.h"
+#include "tests/lib/closers.h"
 #include "tests/lib/clock.h"
 #include "tests/lib/integration.h"
 #include "tests/lib/load.h"
@@ -179,61 +180,17 @@ START_TEST(server_ends_first)
 END_TEST
 
 /* The client closes for good, and the server has to get every byte. */
-struct sums {
-	_Atomic uint64_t bytes;
-	atomic_uint ends;
-};
-
-static void count_bytes(int connection, void *argument)
-{
-	struct sums *sums = argument;
-	uint64_t count = client_count_to_end(connection);
-
-	close(connection);
-	sums->bytes += count;
-	sums->ends++;
-}
-
-struct closers {
-	const char *path;
-	unsigned each;
-	uint64_t seed;
-	_Atomic uint64_t bytes;
-};
-
-static void write_and_close(void *argument, unsigned index)
-{
-	struct closers *closers = argument;
-	struct random random = {closers->seed + index};
-
-	for (unsigned i = 0; i < closers->each; i++) {
-		uint64_t len = random_len(&random, 60000);
-		int fd = client_connect_unix(closers->path, SOCK_STREAM);
-		client_send_pattern(fd, i, 0, len);
-		client_close(fd);
-		closers->bytes += len;
-	}
-}
-
 START_TEST(close_after_write)
 {
-	struct sums sums = {0};
-	struct peer server = {.serve = count_bytes, .argument = &sums};
 	struct closers closers = {
-		.path = scratch_path("close/front.sock"),
-		.each = scale(250, 2500),
-		.seed = random_seed(),
-	};
+		.path = scratch_path("close/front.sock"), .each = scale(250, 2500)};
+	struct peer server = {.serve = closers_count, .argument = &closers};
 	struct command monitor;
 	char *back = scratch_path("close/back.sock"), *directory = scratch_subdir("close");
 
 	peer_start_unix(&server, back, SOCK_STREAM);
 	serve_at(&monitor, WORDS("--unix", directory), closers.path, with("unix:", back, ""));
-	in_threads(4, write_and_close, &closers);
-	for (int wait = 0; sums.ends < 4 * closers.each && wait < 10000; wait++)
-		sleep_ms(1);
-	expect_equal(sums.ends, 4 * closers.each);
-	expect_equal(sums.bytes, closers.bytes);
+	closers_run(&closers);
 	peer_stop(&server);
 	stop_at(&monitor, closers.path);
 }
