@@ -20,9 +20,9 @@
  * socket is closed and the stream let go. CloseStream counts as finished for what is
  * still to be sent. Once that is sent, closing waits (lingers) only while something could be
  * lost by it: bytes that the peer has not acknowledged, or unread input, for which the kernel
- * would send a RST that overtakes them. It lingers for RELAY_LINGER_NS, and as long as the peer
- * acknowledges more: a slow one may take its time. A peer that takes nothing for RELAY_STALL_NS
- * after CloseStream is reset: a stream must not be held for ever.
+ * would send a RST that overtakes them. For what is unread it waits RELAY_LINGER_NS; bytes that the
+ * peer takes slowly may take their time. A peer that takes nothing for RELAY_STALL_NS after
+ * CloseStream is let go, and reset if the ring has more for it: a stream must not be held for ever.
  *
  * UNIX sockets have no reset. What was sent to one lies with the peer and cannot be lost any more;
  * of unread input closing makes an ECONNRESET for the peer, behind all that it has to read. So
@@ -53,7 +53,7 @@
 
 #define RELAY_QUANTUM                                                                              \
 	(256u << 10) /* bytes per operation: how long one stream may keep the thread */
-#define RELAY_LINGER_NS 2000000000u /* without a byte acknowledged, once all is sent */
+#define RELAY_LINGER_NS 2000000000u /* for the peer to end its side; how often it is looked at */
 
 enum receiving {
 	RECEIVING_NOTHING,
@@ -101,6 +101,7 @@ struct relay {
 	uint64_t sent;               /* bytes */
 	uint64_t sent_then;          /* when the timer was started */
 	int unacknowledged_then;     /* bytes of it, then */
+	unsigned still;              /* times that the timer ran and the peer took nothing of these */
 	uint64_t received;           /* bytes */
 	size_t send_paid, recv_paid; /* bytes of the limits, for what is in flight */
 	bool readable;               /* as the last RECEIVING_READINESS found */
@@ -393,11 +394,16 @@ static bool something_to_lose(const struct relay *relay)
 	return unread != 0 || unacknowledged(relay) != 0;
 }
 
-/* Of what was sent, since the timer was started. */
-static bool took_more(const struct relay *relay)
+/*
+ * Is what was sent still to be waited for? A peer that sends meanwhile can keep it on its way for
+ * long: each of its segments starts the kernel's persist timer anew, which alone sends into a small
+ * window.
+ */
+static bool lingers_on(struct relay *relay)
 {
 	int left = unacknowledged(relay);
-	return left != 0 && left < relay->unacknowledged_then;
+	relay->still = left < relay->unacknowledged_then ? 0 : relay->still + 1;
+	return left != 0 && relay->still < RELAY_STALL_NS / RELAY_LINGER_NS;
 }
 
 static void timer_complete(struct io_op *op, int result)
@@ -406,9 +412,9 @@ static void timer_complete(struct io_op *op, int result)
 	bool over = result == -ETIME;
 	relay->timing = false;
 	relay->timer_cancelled = false;
-	/* Who takes more meanwhile is waited for again, by relay_time. */
+	/* Who is waited for again is so by relay_time. */
 	if (over && relay->timer_lingers)
-		relay->recv_done |= !took_more(relay);
+		relay->recv_done |= !lingers_on(relay);
 	else if (over && relay->sent == relay->sent_then && !relay->send_done &&
 		 !rate_waits(&relay->send_turn))
 		relay_reset(relay, ETIMEDOUT);
