@@ -403,8 +403,8 @@ START_TEST(close_while_the_peer_sends)
 }
 END_TEST
 
-/* One that never ends has all that it was told before it is reset: as soon as nothing of it is unread,
- * and at the latest when the time for lingering is over. */
+/* One that never ends has all that it was told before it is reset: as soon as nothing of it is
+ * unread, and at the latest when the time for lingering is over. */
 START_TEST(close_while_the_peer_sends_for_ever)
 {
 	struct pair pair;
