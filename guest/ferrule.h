@@ -45,7 +45,8 @@ deadline in_milliseconds(uint64_t ms);  /* that far from now */
 
 /*
  * Runs fn(argument) as a new fiber, soon. 0, or -EAGAIN when all stacks are in use. A KVM guest that begins with
- * more than 90 waits some 2 ms for the stacks of the others: what listens comes first.
+ * more than 90 waits some 2 ms for the stacks of the others: what listens comes first. A stack has 64 KiB under KVM, 256 KiB in a hosted
+ * guest: large arrays are static, or malloc's.
  */
 int fiber_spawn(void (*fn)(void *argument), void *argument);
 /* Lets every other runnable fiber run once. */
@@ -129,7 +130,7 @@ struct wait_item {
 	struct listener *listener; /* readable: a connection can be accepted */
 	struct udp *udp;           /* readable: a datagram can be received, or an error of one that was sent */
 	deadline at;               /* of a timer, which is readable from then on */
-	int events; /* enum wait_event, what to wait for; 0: WAIT_READABLE */
+	int events; /* enum wait_event, what to wait for; 0: WAIT_READABLE, but of a stream nothing */
 	int ready;  /* what has come, set by wait_any */
 	struct waiter waiter; /* private, as what follows */
 	struct stream *on;

@@ -5,6 +5,7 @@
 
 #include "monitor/log.h"
 #include "monitor/loop.h"
+#include "monitor/monitor.h"
 #include "monitor/stats.h"
 
 struct control_pipe {
@@ -15,8 +16,8 @@ struct control_pipe {
 
 #define CONTROL_REPLY_ROOM 128u /* bytes; no reply is longer */
 
-/* Frames of a turn that a new stream counts for: it takes 10-20 us, and sockets are to be served between.
- * With 2 in a turn instead of 16 a quarter fewer connections were taken in a second. */
+/* Frames of a turn that a new stream counts for: it takes 10-20 us, and sockets are to be served
+ * between. With 2 in a turn instead of 16 a quarter fewer connections were taken in a second. */
 #define CONTROL_NEW_STREAM_TURN 16u
 
 static void reply(struct stream *stream, enum control_type type, const struct frame *request,
@@ -24,6 +25,14 @@ static void reply(struct stream *stream, enum control_type type, const struct fr
 {
 	struct frame frame = {.flags = FRAME_REPLY, .request_id = request->request_id};
 	stream_send(stream, &control_messages[type], &frame, body);
+}
+
+static uint32_t max_streams(const struct stream *stream)
+{
+	uint32_t slots = arena_slots(loop_arena(stream->loop)) - 1;
+	uint64_t allowed = loop_config(stream->loop)->config->limits.streams;
+
+	return allowed != 0 && allowed < slots ? (uint32_t)allowed : slots;
 }
 
 static int on_hello(struct stream *stream, const struct frame *frame, const void *body)
@@ -47,7 +56,7 @@ static int on_hello(struct stream *stream, const struct frame *frame, const void
 			.magic = CONTROL_MAGIC,
 			.version_major = CONTROL_VERSION_MAJOR,
 			.version_minor = CONTROL_VERSION_MINOR,
-			.max_streams = arena_slots(loop_arena(stream->loop)) - 1,
+			.max_streams = max_streams(stream),
 			.min_ring = RING_CAPACITY_MIN,
 			.max_ring = RING_CAPACITY_MAX,
 		});
@@ -64,8 +73,8 @@ static int on_new_stream(struct stream *stream, const struct frame *frame, const
 		stats.streams_refused++;
 		return -result;
 	}
-	stream->turn -= stream->turn < CONTROL_NEW_STREAM_TURN ? stream->turn
-							       : CONTROL_NEW_STREAM_TURN;
+	stream->turn -=
+		stream->turn < CONTROL_NEW_STREAM_TURN ? stream->turn : CONTROL_NEW_STREAM_TURN;
 	reply(stream, CONTROL_STREAM_INFO, frame,
 		&(struct control_stream_info){
 			.stream_id = made->id,

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "monitor/complaint.h"
@@ -57,6 +58,13 @@ static int split_mount(const struct complaint *about, struct grant_mount *mount)
 	return mount->host_path != NULL ? 0 : complain_memory(about);
 }
 
+static bool is_socket(const char *path)
+{
+	struct stat of;
+
+	return stat(path, &of) == 0 && S_ISSOCK(of.st_mode);
+}
+
 static int open_mount(const struct complaint *about, struct grant_mount *mount)
 {
 	mount->fd = open(mount->host_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -66,6 +74,10 @@ static int open_mount(const struct complaint *about, struct grant_mount *mount)
 			return complain(about, ENOENT, "is not there on the host",
 				"create the directory or correct the path");
 		case ENOTDIR:
+			if (is_socket(mount->host_path))
+				return complain(about, ENOTDIR, "is a UNIX socket on the host",
+					"grant it with --unix PATH:connect; the guest names it by "
+					"that path");
 			return complain(about, ENOTDIR, "is not a directory on the host",
 				"give the directory that the file is in");
 		default:

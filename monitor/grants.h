@@ -127,6 +127,14 @@ bool grants_could_name(const char *host, size_t host_len);
 /* Where the guest's port is published; NULL: it is not. */
 const struct endpoint *grants_published(const struct grants *grants, bool udp, uint16_t guest_port);
 
+/*
+ * The value of --publish that would have this port of the guest where another one is published, which takes its place; or that has it
+ * for the other transport. False: nothing is published that may have been meant.
+ */
+#define GRANTS_PUBLISH_LEN 96
+bool grants_publish_meant(const struct grants *grants, bool udp, uint16_t guest_port,
+		char ret_value[GRANTS_PUBLISH_LEN]);
+
 /* The mount whose guest path is exactly this; NULL: none. */
 const struct grant_mount *grants_mount(const struct grants *grants, const char *path, size_t path_len);
 

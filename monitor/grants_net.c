@@ -217,7 +217,11 @@ static int split(const struct complaint *about, char *text, char **ret_host, cha
 		*ret_ports = every;
 		return 0;
 	}
-	if (colon == NULL || (*text == '[' && colon < strchrnul(text, ']')))
+	if (*text == '[' && (strchr(text, ']') == NULL || strncmp(strchr(text, ']'), "]:", 2) != 0))
+		return complain(about, EINVAL,
+			"has brackets that are not closed in front of the port",
+			"write [ADDR]:PORT or [ADDR/BITS]:PORT, for example [::1]:8080");
+	if (colon == NULL)
 		return complain(about, EINVAL, "is not a host and a port",
 			"write both, for example 127.0.0.1:8080");
 	*colon = '\0';
@@ -227,9 +231,12 @@ static int split(const struct complaint *about, char *text, char **ret_host, cha
 	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
 		text[len - 1] = '\0';
 		*ret_host = text + 1;
-	} else if (strchr(text, ':') != NULL) {
+	} else if (strchr(text, ':') != NULL && strchr(text, '.') == NULL) {
 		return complain(about, EINVAL, "has an IPv6 address without brackets or port",
 			"write [ADDR]:PORT, for example [::1]:8080");
+	} else if (strchr(text, ':') != NULL) {
+		return complain(about, EINVAL, "has more than a host and its ports",
+			"write HOST:PORTS, once for each; of --udp :listen or :connect may follow");
 	}
 	return 0;
 }
@@ -445,4 +452,25 @@ bool grants_could_name(const char *host, size_t host_len)
 	if (strcasecmp(name, "any") == 0) /* means something else there */
 		return false;
 	return address_parse(name, &address) || is_host_name(name);
+}
+
+bool grants_publish_meant(const struct grants *grants, bool udp, uint16_t guest_port,
+	char ret_value[GRANTS_PUBLISH_LEN])
+{
+	const struct grant_publish *meant = NULL;
+	char text[ADDRESS_TEXT_LEN];
+
+	for (size_t i = 0; i < grants->publish_count; i++) {
+		const struct grant_publish *publish = &grants->publish[i];
+
+		if (publish->udp != udp && publish->guest_port == guest_port)
+			meant = publish; /* /udp is missing, or one too many */
+		else if (publish->udp == udp && meant == NULL)
+			meant = publish;
+	}
+	if (meant == NULL || guest_port == 0)
+		return false;
+	snprintf(ret_value, GRANTS_PUBLISH_LEN, "%s:%u%s", address_text(&meant->host, text),
+		guest_port, udp ? "/udp" : "");
+	return true;
 }

@@ -96,6 +96,12 @@ static int read_value(const struct complaint *about, struct grant_unix *grant)
 	if (len == 0)
 		return complain(about, EINVAL, "names no socket",
 			"write a path, for example /run/app/app.sock");
+	if (strncmp(value, "unix:", 5) == 0)
+		return complain(about, EINVAL, "begins with 'unix:', as programs have it",
+			"leave that out");
+	if (value[len - 1] == '/' && access(value, F_OK) < 0 && errno == ENOENT)
+		return complain(about, ENOENT, "is a directory that is not there",
+			"create it or correct the path");
 	grant->path = malloc(len + 2);
 	if (grant->path == NULL)
 		return complain_memory(about);
@@ -182,14 +188,19 @@ static const char *covers(const struct grant_unix *grant, const char *path)
 bool grants_unix(
 	const struct grants *grants, bool listen, const char *path, struct unix_place *ret_place)
 {
+	const struct grant_unix *best = NULL;
+
+	/* The nearest one: below it no symbolic link is followed, but it may itself be behind one.
+	 */
 	for (size_t i = 0; i < grants->unix_count; i++) {
 		const struct grant_unix *grant = &grants->unix_socket[i];
 		const char *rest = covers(grant, path);
 
-		if (rest == NULL || !(listen ? grant->listen : grant->connect))
+		if (rest == NULL || !(listen ? grant->listen : grant->connect) ||
+			(best != NULL && strlen(best->path) >= strlen(grant->path)))
 			continue;
+		best = grant;
 		*ret_place = (struct unix_place){grant->fd, rest};
-		return true;
 	}
-	return false;
+	return best != NULL;
 }

@@ -11,11 +11,12 @@
 static const struct limit_row {
 	const char *name;
 	size_t offset;
-	bool bytes; /* with k, M or G */
+	bool bytes;     /* with k, M or G */
+	uint64_t least; /* that a guest can do anything with */
 } rows[] = {
-	{"streams", offsetof(struct limits_config, streams), false},
+	{"streams", offsetof(struct limits_config, streams), false, 2},
 	{"accepts", offsetof(struct limits_config, accepts), false},
-	{"in-flight", offsetof(struct limits_config, in_flight), true},
+	{"in-flight", offsetof(struct limits_config, in_flight), true, 65536},
 	{"datagram-queue", offsetof(struct limits_config, datagram_queue), true},
 	{"connect-rate", offsetof(struct limits_config, connect_rate), false},
 	{"accept-rate", offsetof(struct limits_config, accept_rate), false},
@@ -68,14 +69,28 @@ int limits_add(struct limits_config *config, const char *value, char *ret_error,
 		return log_sentence(ret_error, error_len, EINVAL,
 			"--limit '%s' has no number that it can be; write for example %s=%s", value,
 			row->name, row->bytes ? "10M" : "100");
+	if (amount < row->least)
+		return log_sentence(ret_error, error_len, ERANGE,
+			"--limit '%s' is less than any guest can do with; write %s=%llu at the "
+			"least",
+			value, row->name, (unsigned long long)row->least);
 	memcpy((char *)config + row->offset, &amount, sizeof(amount));
 	return 0;
 }
 
+void limits_reached(const char *name, uint64_t limit)
+{
+	log_guest(LOG_WARNING,
+		"the guest has reached --limit %s=%llu; a larger one would let it go on", name,
+		(unsigned long long)limit);
+}
+
 bool limits_take_connect(struct limits *limits)
 {
-	if (rate_allows(&limits->connects) == 0)
+	if (rate_allows(&limits->connects) == 0) {
+		limits_reached("connect-rate", limits->connects.per_s);
 		return false;
+	}
 	rate_spend(&limits->connects, 1);
 	return true;
 }

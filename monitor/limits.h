@@ -26,6 +26,8 @@ struct limits {
 };
 
 void limits_init(struct limits *limits, struct io *io, const struct limits_config *config);
+/* Warns that the guest has met this limit (log_guest: a few times a second at most). */
+void limits_reached(const char *name, uint64_t limit);
 /* May another connection be made in this second? Then it is counted. */
 bool limits_take_connect(struct limits *limits);
 

@@ -24,5 +24,9 @@ bool path_normal(const char *path, size_t len, char *ret_normal)
 	if (used == 0)
 		ret_normal[used++] = absolute ? '/' : '.';
 	ret_normal[used] = '\0';
+	if (ret_normal[0] == '@' && path[0] != '@') {
+		memmove(ret_normal + 2, ret_normal, used + 1);
+		memcpy(ret_normal, "./", 2);
+	}
 	return true;
 }

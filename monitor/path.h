@@ -7,7 +7,7 @@
 
 /*
  * Writes the path without '.', '//' and a '/' at the end, ended by a 0 byte: at most len + 2 bytes. It stays absolute
- * or relative; nothing left is "/" or ".". False: it has '..' in it.
+ * or relative; nothing left is "/" or ".". A relative one that begins with '@', which would be an abstract socket, keeps "./". False: it has '..' in it.
  */
 bool path_normal(const char *path, size_t len, char *ret_normal);
 

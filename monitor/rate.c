@@ -37,7 +37,7 @@ static void fill(struct rate *rate)
 	uint64_t gained =
 		(uint64_t)((unsigned __int128)(now - rate->filled_ns) * rate->per_s / NS_PER_S);
 
-	if (gained >= (uint64_t)(burst(rate) - rate->tokens)) {
+	if (rate->tokens >= burst(rate) || gained >= (uint64_t)(burst(rate) - rate->tokens)) {
 		rate->tokens = burst(rate);
 		rate->filled_ns = now;
 	} else if (gained > 0) {
@@ -75,8 +75,12 @@ void rate_spend(struct rate *rate, uint64_t amount)
 
 void rate_give_back(struct rate *rate, uint64_t amount)
 {
-	if (rate->per_s != 0)
-		rate->tokens += (int64_t)amount;
+	if (rate->per_s == 0)
+		return;
+	rate->tokens += (int64_t)amount;
+	/* The bucket can have filled since it was spent. */
+	if (rate->tokens > burst(rate))
+		rate->tokens = burst(rate);
 }
 
 /* ---- waiting */

@@ -199,16 +199,20 @@ int stream_create(struct stream_table *table, uint32_t to_host_capacity, uint32_
 	if (!ring_capacity_valid(to_host_capacity) || !ring_capacity_valid(to_guest_capacity))
 		return -EINVAL;
 	const struct limits_config *limits = &loop_config(table->loop)->config->limits;
-	if (limits->streams != 0 && table->count >= limits->streams)
+	if (limits->streams != 0 && table->count >= limits->streams) {
+		limits_reached("streams", limits->streams);
 		return -EMFILE;
+	}
 	if (table->free_count == 0 && table->unused == table->slots)
 		return -ENFILE;
 	const struct arena *arena = loop_arena(table->loop);
 	struct arena_ring ring[2];
 	uint64_t to_host = arena_fitting_capacity(arena, to_host_capacity);
 	uint64_t to_guest = arena_fitting_capacity(arena, to_guest_capacity);
-	if (!limit_capacities(table, &to_host, &to_guest))
+	if (!limit_capacities(table, &to_host, &to_guest)) {
+		limits_reached("in-flight", limits->in_flight);
 		return -ENOBUFS;
+	}
 	int result = take_ring(table, to_host, &ring[PIPE_GUEST]);
 	if (result < 0)
 		return result;

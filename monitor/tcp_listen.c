@@ -111,8 +111,10 @@ static void listen_open(struct stream *stream, struct wire_bytes payload)
 		wanted.local = *published;
 		wanted.flags &= ~(uint32_t)TCP_LISTEN_V6ONLY;
 	} else if (!grants_cover(grants, GRANT_TCP_LISTEN, &wanted.local)) {
+		char publish[GRANTS_PUBLISH_LEN];
+		bool meant = grants_publish_meant(grants, false, wanted.local.port, publish);
 		address_text(&wanted.local, text);
-		grants_refused(text, "--listen", text);
+		grants_refused(text, meant ? "--publish" : "--listen", meant ? publish : text);
 		stream_refuse(stream, EACCES);
 		return;
 	}

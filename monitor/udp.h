@@ -42,6 +42,9 @@ struct udp_socket {
 	struct endpoint local;  /* as bound */
 	struct endpoint remote; /* of a connected socket; else ENDPOINT_NAME */
 	bool ipv6;              /* of the kernel's family AF_INET6 */
+	bool serves;            /* it hears from all, and may answer from whatever address of this machine */
+	struct endpoint source; /* that was allowed last, ... */
+	uint64_t source_ms;     /* then: asking for it costs system calls */
 	struct io_op readable, writable;
 	struct rate_waiter receive_turn, send_turn; /* for what the limits allow */
 	bool awaits_readable, awaits_writable; /* in flight */

@@ -52,7 +52,11 @@ static int find_place(const struct grants *grants, const struct udp_bind *wanted
 		ret_place->serves = false;
 	} else if (!grants_cover(grants, GRANT_UDP_LISTEN, &local)) {
 		const struct target target = {.remote = local};
-		target_refused(&target, "--udp", ":listen");
+		char publish[GRANTS_PUBLISH_LEN], text[ADDRESS_TEXT_LEN];
+		if (grants_publish_meant(grants, true, local.port, publish))
+			grants_refused(address_text(&local, text), "--publish", publish);
+		else
+			target_refused(&target, "--udp", ":listen");
 		return -EACCES;
 	} else if (!grants_cover_both(grants, GRANT_UDP_LISTEN, &local)) {
 		ret_place->v6only = true;

@@ -10,6 +10,7 @@
 struct peer {
 	struct endpoint remote; /* family ENDPOINT_NAME: the place is free */
 	uint64_t asked_ms;
+	uint64_t heard_ms;
 	uint32_t used; /* the tick of its last use; after 2^32 of them the order is lost for a while
 			*/
 	bool heard;    /* it has sent to a socket that serves */
@@ -104,7 +105,9 @@ bool udp_peers_may_send(struct udp_peers *peers, const struct endpoint *remote, 
 {
 	struct peer *peer = find(peers, remote);
 
-	return peer->heard || reaches(peers, peer, now_ms);
+	bool heard = peer->heard && now_ms - peer->heard_ms < UDP_PEERS_HEARD_MS;
+
+	return heard || reaches(peers, peer, now_ms);
 }
 
 bool udp_peers_may_hear(struct udp_peers *peers, const struct endpoint *remote, uint64_t now_ms)
@@ -114,5 +117,6 @@ bool udp_peers_may_hear(struct udp_peers *peers, const struct endpoint *remote, 
 	if (!peers->serves)
 		return reaches(peers, peer, now_ms);
 	peer->heard = true;
+	peer->heard_ms = now_ms;
 	return true;
 }

@@ -16,6 +16,7 @@
 #define UDP_PEERS_WAYS     8u
 #define UDP_PEERS_SERVER   512u  /* sets of a socket that serves: 160 KiB, and the number that PROTOCOL.md section 7.3 names */
 #define UDP_PEERS_CLIENT   32u   /* of another, which remembers only what it need not ask again */
+#define UDP_PEERS_HEARD_MS 180000u /* as long may a socket that serves answer */
 #define UDP_PEERS_FRESH_MS 1000u /* as long is what reach_may said believed */
 
 struct reach;

@@ -1,5 +1,6 @@
 /* Datagrams of the socket, to the guest. udp.h has the theory. */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "monitor/limits.h"
@@ -19,7 +20,8 @@ struct batch {
 	struct ring_span room; /* as reserved */
 	size_t filled;         /* bytes of it */
 	size_t wanted;         /* after NO_ROOM: bytes that the next frame takes */
-	unsigned count;        /* datagrams, also those that were not given to the guest */
+	unsigned count;        /* datagrams, also those that were not given to the guest: */
+	unsigned unheard;
 	uint64_t now_ms;
 };
 
@@ -52,6 +54,15 @@ static void note_overflow(struct udp_socket *socket, uint32_t overflow)
 	socket->overflow_seen = overflow;
 }
 
+/* What came before the socket was connected may be anybody's. */
+static bool may_hear(struct udp_socket *socket, const struct endpoint *remote, uint64_t now_ms)
+{
+	if (!udp_is_connected(socket))
+		return udp_peers_may_hear(socket->peers, remote, now_ms);
+	return remote->family == socket->remote.family && remote->port == socket->remote.port &&
+	       memcmp(remote->addr, socket->remote.addr, sizeof(remote->addr)) == 0;
+}
+
 /* One that was received. Whoever may not be heard is as if it had sent nothing. */
 static void take(struct udp_socket *socket, struct batch *batch, struct msghdr *header,
 	const struct udp_message *message, size_t len)
@@ -63,9 +74,9 @@ static void take(struct udp_socket *socket, struct batch *batch, struct msghdr *
 	udp_message_read(header, message, &datagram, &overflow);
 	note_overflow(socket, overflow);
 	datagram.local.port = socket->local.port;
-	if (!udp_is_connected(socket) &&
-		!udp_peers_may_hear(socket->peers, &datagram.remote, batch->now_ms)) {
+	if (!may_hear(socket, &datagram.remote, batch->now_ms)) {
 		stats.datagrams_refused++;
+		batch->unheard++;
 		return;
 	}
 	datagram.dropped = overflow - socket->overflow;
@@ -135,7 +146,7 @@ void udp_receive(struct udp_socket *socket)
 		allowed = UDP_QUANTUM;
 	while (outcome == MORE && batch.count < UDP_BATCH && batch.filled < allowed)
 		outcome = receive_one(socket, &batch);
-	rate_spend(rate, batch.filled);
+	rate_spend(rate, batch.filled + (uint64_t)batch.unheard * UDP_HEADER_LEN);
 	ring_commit_rewind(out, batch.filled);
 	if (outcome == NO_ROOM)
 		await_room(socket, batch.wanted);

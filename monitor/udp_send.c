@@ -7,6 +7,7 @@
 #include "monitor/grants.h"
 #include "monitor/limits.h"
 #include "monitor/loop.h"
+#include "monitor/monitor.h"
 #include "monitor/stats.h"
 #include "monitor/target.h"
 #include "monitor/udp.h"
@@ -30,9 +31,23 @@ static bool same_address(const struct endpoint *a, const struct endpoint *b)
 }
 
 /* Is this source the socket's to choose? */
-static bool may_be_source(const struct udp_socket *socket, const struct endpoint *local)
+static bool may_be_source(struct udp_socket *socket, const struct endpoint *local, uint64_t now_ms)
 {
-	return address_is_unspecified(&socket->local) || same_address(&socket->local, local);
+	const struct grants *grants = &loop_config(socket->stream->loop)->config->grants;
+
+	if (!address_is_unspecified(&socket->local))
+		return same_address(&socket->local, local);
+	if (address_is_unspecified(local) ||
+		(same_address(&socket->source, local) &&
+			now_ms - socket->source_ms < UDP_PEERS_FRESH_MS))
+		return true;
+	/* The kernel lets IPv6 datagrams come from anywhere where ip_nonlocal_bind is set. */
+	if ((!socket->serves && !grants_cover_some_port(grants, GRANT_UDP_LISTEN, local)) ||
+		!address_is_own(local))
+		return false;
+	socket->source = *local;
+	socket->source_ms = now_ms;
+	return true;
 }
 
 static int check_remote(struct udp_socket *socket, const struct endpoint *remote, uint64_t now_ms)
@@ -62,11 +77,11 @@ static int take_frame(struct udp_socket *socket, struct batch *batch, const stru
 		0)
 		return EPROTO;
 	if (datagram.remote.family != ENDPOINT_NAME)
-		*remote = udp_plain(&datagram.remote);
+		*remote = datagram.remote = udp_plain(&datagram.remote);
 	datagram.local = udp_plain(&datagram.local);
 	bool chosen = datagram.local.family != ENDPOINT_NAME;
 	int error = check_remote(socket, &datagram.remote, batch->now_ms);
-	if (error == 0 && chosen && !may_be_source(socket, &datagram.local))
+	if (error == 0 && chosen && !may_be_source(socket, &datagram.local, batch->now_ms))
 		error = EADDRNOTAVAIL;
 	if (error != 0)
 		return error;
@@ -146,7 +161,9 @@ static void sent(struct udp_socket *socket, const struct batch *batch, unsigned 
 	for (unsigned i = 0; i < count; i++)
 		bytes += batch->message[i].span.iov_len;
 	stats.bytes_to_host += bytes;
-	rate_spend(&loop_limits(socket->stream->loop)->sends, bytes);
+	/* An empty datagram is not for nothing. */
+	rate_spend(&loop_limits(socket->stream->loop)->sends,
+		bytes + (uint64_t)count * UDP_HEADER_LEN);
 	stats.datagrams_to_host += count;
 	ring_consume(&socket->stream->pipe.in, batch->end[count - 1]);
 }

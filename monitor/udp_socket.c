@@ -175,6 +175,7 @@ int udp_socket_create(struct stream *stream, const struct udp_parts *parts)
 		.fd = parts->fd,
 		.remote = parts->remote,
 		.ipv6 = parts->ipv6,
+		.serves = parts->serves,
 		.readable = {readable_complete},
 		.writable = {writable_complete},
 		.receive_turn = {receive_turn},

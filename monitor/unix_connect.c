@@ -19,7 +19,7 @@
 #include "monitor/worker.h"
 
 #define PAUSE_FIRST_NS 1000000u
-#define PAUSE_LAST_NS  32000000u
+#define PAUSE_LAST_NS  256000000u
 
 struct unix_connector {
 	struct stream *stream; /* NULL: the connection has it */

@@ -89,7 +89,8 @@ static bool send_packet(struct packets *packets, const struct unix_packet *packe
 	while (result < 0 && errno == EINTR);
 	if (result >= 0) {
 		stats.bytes_to_host += (size_t)result;
-		rate_spend(&loop_limits(packets->stream->loop)->sends, (uint64_t)result);
+		rate_spend(&loop_limits(packets->stream->loop)->sends,
+			(uint64_t)result + UNIX_PACKET_HEADER_LEN);
 		packets->sent++;
 		return true;
 	}
@@ -301,7 +302,7 @@ static void packets_receive(struct packets *packets)
 		if (len < 0)
 			return;
 		bytes += (size_t)len;
-		rate_spend(rate, (size_t)len);
+		rate_spend(rate, (size_t)len + UNIX_PACKET_HEADER_LEN);
 	}
 }
 
@@ -319,7 +320,8 @@ static void timer_complete(struct io_op *op, int result)
 {
 	struct packets *packets = io_container(op, struct packets, timer.op);
 	packets->timing = false;
-	if (result == -ETIME && packets->sent == packets->sent_then && !packets->send_done)
+	if (result == -ETIME && packets->sent == packets->sent_then && !packets->send_done &&
+		!rate_waits(&packets->send_turn))
 		packets_give_up(packets, ETIMEDOUT);
 	packets_pump(packets);
 }
@@ -335,7 +337,7 @@ static void packets_look(struct packets *packets)
 	if (stream_pipe_broken(stream)) {
 		stream_broken(stream, "impossible ring positions");
 		packets_give_up(packets, EPROTO);
-	} else if (in.end < 0 && packets->awaiting_out) {
+	} else if (in.end < 0 && (packets->awaiting_out || rate_waits(&packets->send_turn))) {
 		packets_give_up(packets, ECONNABORTED);
 	}
 	if (out.end != 0 || stream->guest_closed)

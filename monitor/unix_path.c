@@ -157,6 +157,14 @@ static int bind_to(int fd, const struct address *address)
 	return bind(fd, (const struct sockaddr *)&address->un, address->len) < 0 ? -errno : 0;
 }
 
+/* As far as that can be seen: whose it is depends on the file system. */
+static bool is_our_socket(int file)
+{
+	struct stat of;
+
+	return fstat(file, &of) == 0 && S_ISSOCK(of.st_mode) && of.st_nlink == 1;
+}
+
 /* Its permissions are never more than wanted: the kernel gives the file those of the socket, but
  * for the umask; then exactly those. */
 static int bind_file(const struct unix_listen *wanted, struct unix_bound *bound)
@@ -175,6 +183,13 @@ static int bind_file(const struct unix_listen *wanted, struct unix_bound *bound)
 	if (result < 0)
 		return result;
 	bound->file = walk(bound->directory, bound->name, 0);
+	/* Whoever may write to the directory can have put something else there meanwhile: that is
+	 * not ours to change, or to remove. */
+	if (bound->file >= 0 && !is_our_socket(bound->file)) {
+		close(bound->file);
+		bound->file = -1;
+		return -EADDRINUSE;
+	}
 	if (bound->file < 0)
 		return bound->file;
 	if (mode != 0 && address_by_fd(bound->file, NULL, &address) == 0 &&

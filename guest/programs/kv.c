@@ -135,8 +135,8 @@ static int usage(const char *argument, const char *what)
 {
 	fprintf(stderr,
 		"kv: '%s' %s; usage: kv [--listen ADDR:PORT|unix:PATH] [--max-memory SIZE]; --help "
-		"explains\n",
-		argument, what);
+		"explains%s\n",
+		argument, what, hint_for_option(argument));
 	return 2;
 }
 

@@ -24,6 +24,9 @@ static const struct remedy listen_remedies[] = {
 	{EADDRINUSE, "stop what listens there or choose another port"},
 	{EADDRNOTAVAIL, "choose an address that the host has, or 0.0.0.0 for all"},
 	{EAFNOSUPPORT, "choose an address of the other family"},
+	{EMFILE, "the monitor allows no more streams; raise its --limit streams, or take it away"},
+	{ENFILE, "this guest has all streams that there can be; close some"},
+	{ENOBUFS, "no memory for rings is left; raise --limit in-flight, or take it away"},
 	{0, "choose another address or port"},
 };
 
@@ -32,8 +35,12 @@ static const struct remedy connect_remedies[] = {
 	{ECONNREFUSED, "nobody listens there; start the server or correct the port"},
 	{EHOSTUNREACH, "no such host is known or reached; correct the name or address"},
 	{ENETUNREACH, "no route leads there; check the host's network"},
-	{EAGAIN, "no name server answers; check the host's network or write an address"},
+	{EAGAIN, "no name server answers, or --limit connect-rate allows no more now; check the "
+		 "host's network"},
 	{ETIMEDOUT, "no answer came in time; check that the host is up, and firewalls"},
+	{EMFILE, "the monitor allows no more streams; raise its --limit streams, or take it away"},
+	{ENFILE, "this guest has all streams that there can be; close some"},
+	{ENOBUFS, "no memory for rings is left; raise --limit in-flight, or take it away"},
 	{0, "check the host's network"},
 };
 
@@ -43,6 +50,9 @@ static const struct remedy unix_listen_remedies[] = {
 	{ENOTDIR, "correct the path: a part of it is no directory"},
 	{ELOOP, "write the path without symbolic links"},
 	{ENAMETOOLONG, "choose a shorter name"},
+	{EMFILE, "the monitor allows no more streams; raise its --limit streams, or take it away"},
+	{ENFILE, "this guest has all streams that there can be; close some"},
+	{ENOBUFS, "no memory for rings is left; raise --limit in-flight, or take it away"},
 	{0, "choose another path"},
 };
 
@@ -53,6 +63,9 @@ static const struct remedy unix_connect_remedies[] = {
 	{ELOOP, "write the path without symbolic links"},
 	{EPROTOTYPE, "it is no stream socket; choose another"},
 	{ETIMEDOUT, "the server does not accept; look after it"},
+	{EMFILE, "the monitor allows no more streams; raise its --limit streams, or take it away"},
+	{ENFILE, "this guest has all streams that there can be; close some"},
+	{ENOBUFS, "no memory for rings is left; raise --limit in-flight, or take it away"},
 	{0, "check the server and the path"},
 };
 
@@ -61,11 +74,9 @@ const char *unix_path(const char *address)
 	return strncmp(address, "unix:", 5) == 0 ? address + 5 : NULL;
 }
 
-/* What could not be done, with which options it is granted, and what to do about other errors. */
+/* What could not be done, and what to do about the errors. */
 struct deed {
-	const char *what;   /* "listen on" */
-	const char *option; /* "--listen" */
-	const char *behind; /* what follows the address in its value */
+	const char *what; /* "listen on" */
 	const struct remedy *remedies;
 	const struct remedy *unix_remedies; /* of a "unix:PATH"; NULL: that is none */
 };
@@ -75,16 +86,14 @@ static int tell(const char *program, const struct deed *deed, const char *target
 	const char *path = deed->unix_remedies ? unix_path(target) : NULL;
 	const struct remedy *remedy = path ? deed->unix_remedies : deed->remedies;
 
-	if (error == -EACCES && path) {
-		fprintf(stderr,
-			"%s: cannot %s %s (EACCES): check the permissions along the path, or allow "
-			"it with --unix %s\n",
-			program, deed->what, target, path);
-		return 1;
-	}
+	/* The monitor knows which option would allow it, and with which value; or that it is the
+	 * host that forbids it. */
 	if (error == -EACCES) {
-		fprintf(stderr, "%s: cannot %s %s (EACCES): allow it with %s %s%s\n", program,
-			deed->what, target, deed->option, target, deed->behind);
+		fprintf(stderr,
+			"%s: cannot %s %s (EACCES): ferrule's own warning says what would allow "
+			"it%s\n",
+			program, deed->what, target,
+			path ? "; if there is none, check the permissions along the path" : "");
 		return 1;
 	}
 	while (remedy->error != 0 && remedy->error != -error)
@@ -96,30 +105,33 @@ static int tell(const char *program, const struct deed *deed, const char *target
 
 int cannot_listen(const char *program, const char *address, int error)
 {
-	static const struct deed deed = {
-		"listen on", "--listen", "", listen_remedies, unix_listen_remedies};
+	static const struct deed deed = {"listen on", listen_remedies, unix_listen_remedies};
 
 	return tell(program, &deed, address, error);
 }
 
 int cannot_connect(const char *program, const char *target, int error)
 {
-	static const struct deed deed = {
-		"connect to", "--connect", "", connect_remedies, unix_connect_remedies};
+	static const struct deed deed = {"connect to", connect_remedies, unix_connect_remedies};
 
 	return tell(program, &deed, target, error);
 }
 
 int cannot_bind(const char *program, const char *address, int error)
 {
-	static const struct deed deed = {"bind", "--udp", ":listen", listen_remedies, NULL};
+	static const struct deed deed = {"bind", listen_remedies, NULL};
 
 	return tell(program, &deed, address, error);
 }
 
 int cannot_send(const char *program, const char *target, int error)
 {
-	static const struct deed deed = {"send to", "--udp", ":connect", connect_remedies, NULL};
+	static const struct deed deed = {"send to", connect_remedies, NULL};
 
 	return tell(program, &deed, target, error);
+}
+
+const char *hint_for_option(const char *argument)
+{
+	return argument[0] == '-' ? "; options of ferrule run stand before the image" : "";
 }

@@ -24,4 +24,7 @@ int cannot_connect(const char *program, const char *target, int error);
 int cannot_bind(const char *program, const char *address, int error);
 int cannot_send(const char *program, const char *target, int error);
 
+/* What to say behind a complaint about this argument: who writes an option may have meant the monitor. */
+const char *hint_for_option(const char *argument);
+
 #endif

@@ -99,9 +99,9 @@ int service_main(int argc, char **argv, const struct service *service)
 		service->name, service->does, service->address, service->address, service->name);
 	if (help_asked(argc, argv, help))
 		return 0;
-	if (argc > 2) {
-		fprintf(stderr, "usage: %s [ADDR:PORT|unix:PATH]; --help explains\n",
-			service->name);
+	if (argc > 2 || (argc > 1 && argv[1][0] == '-')) {
+		fprintf(stderr, "usage: %s [ADDR:PORT|unix:PATH]; --help explains%s\n",
+			service->name, hint_for_option(argv[1]));
 		return 2;
 	}
 	return service_run(service, argc > 1 ? argv[1] : service->address, NULL);

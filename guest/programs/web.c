@@ -201,21 +201,21 @@ static const char help[] =
 /* 'what' is wrong with this argument. */
 static int usage(const char *argument, const char *what)
 {
-	fprintf(stderr, "web: '%s' %s; usage: web [--listen ADDR:PORT] [DIR]; --help explains\n",
-		argument, what);
+	fprintf(stderr, "web: '%s' %s; usage: web [--listen ADDR:PORT] [DIR]; --help explains%s\n",
+		argument, what, hint_for_option(argument));
 	return 2;
 }
 
 static int cannot_serve(const char *directory, int error)
 {
-	const char *remedy = "give it with --mount HOSTDIR:", *again = directory;
+	const char *remedy = "ferrule's own warning says what would allow it";
 
-	if (error == -ENOTDIR || error == -ENOENT) {
+	if (error == -ENOTDIR || error == -ENOENT)
 		remedy = "name a directory that is there";
-		again = "";
-	}
-	fprintf(stderr, "web: cannot serve %s (%s): %s%s\n", directory, wire_error_name(-error),
-		remedy, again);
+	if (error == -EMFILE || error == -ENOBUFS)
+		remedy = "raise the --limit of ferrule run, or take it away";
+	fprintf(stderr, "web: cannot serve %s (%s): %s\n", directory, wire_error_name(-error),
+		remedy);
 	return 1;
 }
 

@@ -10,8 +10,9 @@
  */
 #define SMALL_FILE 16384u
 
-#define BODY_STEP (256u << 10) /* bytes of a body; for a part of them a client has WEB_TIMEOUT_MS  \
-				*/
+#define BODY_STEP                                                                                  \
+	(256u << 10) /* bytes of a body; for a part of them a client has WEB_TIMEOUT_MS            \
+		      */
 
 #define GUESSES 256u /* a power of two */
 

@@ -19,7 +19,8 @@
 #include "guest/stream/stream.h"
 
 #define HELLO_TIMEOUT_MS 10000
-#define STOCK_FIRST      2u  /* asked for right behind the hello: a listener and its first accept */
+#define STOCK_FIRST      2u /* asked for right behind the hello: a listener and its first accept */
+#define SHARES           8u /* of the streams that there may be: no use of them ahead takes more than one */
 #define STOCK_MOST       32u /* spare streams asked for ahead when many are needed */
 #define UNMAPPED_MOST    32u
 
@@ -34,8 +35,10 @@ struct wish {
 
 static struct {
 	struct stream *stream;
-	struct fiber_mutex mutex;   /* of the frames to the monitor */
-	struct control_hello hello; /* the monitor's */
+	struct fiber_mutex mutex;    /* of the frames to the monitor */
+	bool scarce;                 /* the last request was refused: nothing is asked for ahead */
+	struct wait_list given_back; /* who waits for a stream to be closed */
+	struct control_hello hello;  /* the monitor's */
 	bool greeted;
 	struct wait_list greeting;
 	struct wish *wishes; /* oldest first */
@@ -142,6 +145,7 @@ static void got_stream(const struct frame *frame, const unsigned char *body)
 	if (wire_decode(&control_messages[CONTROL_STREAM_INFO], &info, body,
 		    frame->length - FRAME_HEADER_LEN))
 		guest_panic("the monitor sent a broken DataStreamInfo");
+	control.scarce = false;
 	stream = stream_attach(&info);
 	if (!stream)
 		give_back(info.stream_id);
@@ -168,6 +172,7 @@ static void got_error(const struct frame *frame)
 		guest_panic("the monitor refused to close a stream (error %u)", frame->error);
 	count_answer((uint16_t)frame->request_id);
 	wish = take_wish((uint16_t)frame->request_id);
+	control.scarce = true;
 	if (!wish)
 		return;
 	wish->error = frame->error ? -(int)(frame->error & 0xffff) : -EPROTO;
@@ -262,11 +267,23 @@ static int ask(uint32_t to_host, uint32_t to_guest, deadline until)
 	return error;
 }
 
+int control_retry(deadline until)
+{
+	return control.spare_default + control.asked_default == 0
+		       ? ask(STREAM_CAPACITY, STREAM_CAPACITY, until)
+		       : 0;
+}
+
+void control_await_given_back(deadline until)
+{
+	wait_list_wait(&control.given_back, until);
+}
+
 int control_prepare(unsigned count, deadline until)
 {
 	int error = 0;
 
-	while (!error && control.spare_default + control.asked_default < count)
+	while (!error && !control.scarce && control.spare_default + control.asked_default < count)
 		error = ask(STREAM_CAPACITY, STREAM_CAPACITY, until);
 	return error;
 }
@@ -298,14 +315,21 @@ struct stream *control_spare_stream(void)
 	return take_spare(sizes_of(STREAM_CAPACITY, STREAM_CAPACITY));
 }
 
+unsigned control_share(unsigned most)
+{
+	unsigned share = control.hello.max_streams / SHARES;
+
+	return share == 0 ? 1 : share < most ? share : most;
+}
+
 /* Nothing was spare: ask for one, and for default ones ahead of the next need. */
 static int ask_for(uint32_t to_host, uint32_t to_guest, deadline until)
 {
 	if (!is_default(sizes_of(to_host, to_guest)))
 		return ask(to_host, to_guest, until);
 	control.stock = control.stock ? 2 * control.stock : 2;
-	if (control.stock > STOCK_MOST)
-		control.stock = STOCK_MOST;
+	if (control.stock > control_share(STOCK_MOST))
+		control.stock = control_share(STOCK_MOST);
 	/* Each of those under way has a wish or will be spare. One more is for this one. */
 	int error = ask(to_host, to_guest, until);
 	return error ? error : control_prepare(control.stock, until);
@@ -354,7 +378,9 @@ void control_start(void)
 	control.stream->hook = read_control;
 	/* One wake of the monitor for all of it. */
 	if (send_control(CONTROL_HELLO, 0, &hello, until) || control_prepare(STOCK_FIRST, until))
-		guest_panic("the hello cannot be sent");
+		guest_refuse(
+			"the monitor does not listen: it serves one start of the guest; end it "
+			"and start ferrule run again");
 	read_control(control.stream, NULL);
 	while (!control.greeted) {
 		if (wait_list_wait(&control.greeting, until) && !control.greeted)
@@ -371,4 +397,6 @@ void stream_close(struct stream *stream)
 	 * PROTOCOL.md. */
 	stream_detach(stream);
 	send_control(CONTROL_CLOSE_STREAM, 0, &body, FOREVER);
+	control.scarce = false;
+	wait_list_wake(&control.given_back);
 }

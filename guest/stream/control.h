@@ -27,7 +27,16 @@ void control_keep_spare(struct stream *stream);
 /* Called by the scheduler whenever there are spare streams of STREAM_CAPACITY: it must not wait. */
 void control_on_spare(void (*hook)(void));
 
-/* Sees to it that about this many streams of STREAM_CAPACITY are spare soon. 0 or an errno. */
+/*
+ * Sees to it that about this many streams of STREAM_CAPACITY are spare soon, unless the monitor has refused the last one that
+ * was asked for and none was closed since. 0 or an errno.
+ */
 int control_prepare(unsigned count, deadline until);
+/* Asks for one even so, unless one is spare or under way. 0 or an errno. */
+int control_retry(deadline until);
+/* Returns when a stream was closed here, or at the deadline. */
+void control_await_given_back(deadline until);
+/* How many streams may be used ahead of any need, where 'most' is the most that is of use: a part of those that there may be. */
+unsigned control_share(unsigned most);
 
 #endif

@@ -17,7 +17,9 @@
 #define WINDOW_USUAL 16u
 #define WINDOW_MOST  128u
 
-#define RETRY_MS 10 /* between attempts when the monitor is out of something */
+/* Between attempts when the monitor is out of something, and no stream is closed. */
+#define RETRY_MS      10u
+#define RETRY_MOST_MS 640u
 
 struct listener {
 	const struct listener_kind *kind;
@@ -132,10 +134,18 @@ static bool is_filling(const struct listener *listener)
 
 struct stream *listener_watch(struct listener *listener, deadline until)
 {
-	/* What cannot be had now, whoever accepts will ask for again. */
-	if (listener->posted <= listener->window / 2 && !is_filling(listener))
+	if (listener->posted > listener->window / 2)
+		return listener->stream;
+	if (!is_filling(listener))
 		begin_filling(listener, until);
+	if (listener->posted == 0) /* what was asked for may have been refused */
+		control_retry(until);
 	return listener->stream;
+}
+
+bool listener_starves(const struct listener *listener)
+{
+	return listener->posted == 0;
 }
 
 static void end_filling(const struct listener *listener)
@@ -181,8 +191,8 @@ int listener_open(const struct listener_kind *kind, const void *listen, void *re
 	if (!listener)
 		return -ENOMEM;
 	listener->kind = kind;
-	listener->window = WINDOW_FIRST;
-	listener->most = WINDOW_MOST;
+	listener->most = control_share(WINDOW_MOST);
+	listener->window = WINDOW_FIRST < listener->most ? WINDOW_FIRST : listener->most;
 	error = control_new_stream(STREAM_CAPACITY, STREAM_CAPACITY, &listener->stream, until);
 	if (error) {
 		free(listener);
@@ -339,6 +349,7 @@ int listener_serve(struct listener *listener, const struct listener_kind *kind,
 	const struct listener_serving *serving)
 {
 	struct connection form = {.serving = *serving};
+	unsigned pause_ms = RETRY_MS;
 
 	for (;;) {
 		struct stream *stream;
@@ -346,9 +357,10 @@ int listener_serve(struct listener *listener, const struct listener_kind *kind,
 
 		if (!error)
 			error = start_connection(stream, &form);
-		if (is_shortage(error))
-			fiber_sleep(in_milliseconds(RETRY_MS));
-		else if (error)
+		if (error && !is_shortage(error))
 			return error;
+		if (error)
+			control_await_given_back(in_milliseconds(pause_ms));
+		pause_ms = !error ? RETRY_MS : pause_ms < RETRY_MOST_MS ? 2 * pause_ms : pause_ms;
 	}
 }

@@ -32,6 +32,8 @@ int listener_accept(struct listener *listener, const struct listener_kind *kind,
 
 /* For wait_any: readable when a connection has come. Sees to it that one can; that may wait for the control pipe's room. */
 struct stream *listener_watch(struct listener *listener, deadline until);
+/* No connection can come: the monitor gave no stream for one yet, and may have none. To be watched anew after a while. */
+bool listener_starves(const struct listener *listener);
 
 /* What a fiber does with a connection: begin(), which calls the program's function. */
 struct listener_serving {

@@ -8,6 +8,8 @@
 #include "guest/stream/udp.h"
 #include "guest/stream/wait.h"
 
+#define STARVED_MS 100 /* between requests for streams that a listener has none of */
+
 /* Finds out what each item waits on. The time when the first timer ends. */
 static deadline prepare(struct wait_item *items, int count, deadline until)
 {
@@ -19,7 +21,10 @@ static deadline prepare(struct wait_item *items, int count, deadline until)
 		item->on = item->listener ? listener_watch(item->listener, until)
 			   : item->udp    ? udp_watch(item->udp)
 					  : item->stream;
-		item->wants = item->events ? item->events : WAIT_READABLE;
+		if (item->listener && listener_starves(item->listener) &&
+			first > in_milliseconds(STARVED_MS))
+			first = in_milliseconds(STARVED_MS);
+		item->wants = item->events || item->stream ? item->events : WAIT_READABLE;
 		if (!item->on && item->at < first)
 			first = item->at;
 	}
@@ -82,8 +87,8 @@ int wait_any(struct wait_item *items, int count, deadline until)
 	deadline timer;
 
 	fiber_take_turn(until);
-	timer = prepare(items, count, until);
 	for (;;) {
+		timer = prepare(items, count, until);
 		int ready = look_at_all(items, count, false);
 
 		if (!ready && !timed_out)

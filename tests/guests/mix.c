@@ -24,7 +24,7 @@ static void accept_all(void)
 
 	while (count < FIRST + CONNECTIONS &&
 		tcp_accept(items[LISTENER].listener, &stream, NULL, NULL, NO_WAIT) == 0)
-		items[count++] = (struct wait_item){.stream = stream};
+		items[count++] = (struct wait_item){.stream = stream, .events = WAIT_READABLE};
 }
 
 static void answer_datagrams(struct udp *udp)

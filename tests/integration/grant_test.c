@@ -156,13 +156,17 @@ END_TEST
 /* The guest means its own port, and gets the host's. */
 START_TEST(published_ports)
 {
-	char value[48];
+	char value[48], meant[48];
+	unsigned port = free_port();
 
-	snprintf(value, sizeof(value), "127.0.0.1:%u:80", free_port());
+	snprintf(value, sizeof(value), "127.0.0.1:%u:80", port);
+	snprintf(meant, sizeof(meant), "127.0.0.1:%u:81", port);
 	expect_granted(WORDS("--publish", value), "listen", "0.0.0.0:80");
 	expect_granted(WORDS("-p", value), "listen", "[::]:80");
-	expect_denied_with(
-		WORDS("--publish", value), "listen", "0.0.0.0:81", "--listen", "0.0.0.0:81");
+	expect_denied_with(WORDS("--publish", value), "listen", "0.0.0.0:81", "--publish", meant);
+	expect_granted(WORDS("--publish", meant), "listen", "0.0.0.0:81");
+	snprintf(value, sizeof(value), "127.0.0.1:%u:81/udp", port);
+	expect_denied_with(WORDS("--publish", value), "listen", "0.0.0.0:81", "--publish", meant);
 }
 END_TEST
 

@@ -455,7 +455,7 @@ START_TEST(command_line)
 	expect(strstr(out, "usage: kv ") != NULL &&
 		strstr(out, "--listen 127.0.0.1:6379 --memory 1G kv.elf") != NULL);
 	free(out);
-	expect_refusal(NO_WORDS, NO_WORDS, 1, "allow it with --listen 127.0.0.1:6379");
+	expect_refusal(NO_WORDS, NO_WORDS, 1, "--listen 127.0.0.1:6379 would allow it");
 	expect_refusal(NO_WORDS, WORDS("--max-memory", "x"), 2, "'x' is no size");
 	expect_refusal(NO_WORDS, WORDS("--max-memory", "1000"), 2, "is less than 1mb");
 	expect_refusal(NO_WORDS, WORDS("--max-memory"), 2, "has no value");

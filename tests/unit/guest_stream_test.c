@@ -269,9 +269,11 @@ static int wait_many(void)
 	items[1] = (struct wait_item){.stream = echo, .events = WAIT_READABLE};
 	script_check(wait_any(items, 2, NO_WAIT) == -ETIMEDOUT);
 	script_check(wait_any(items, 2, in_milliseconds(3)) == -ETIMEDOUT);
+	items[2] = (struct wait_item){.stream = echo}; /* waits for nothing, whatever comes */
 	script_check(stream_write(echo, "x", 1, FOREVER) == 1);
 	script_check(wait_any(items, 2, FOREVER) == 1 && items[0].ready == 0 &&
 		     items[1].ready == WAIT_READABLE);
+	script_check(wait_any(items + 2, 1, in_milliseconds(3)) == -ETIMEDOUT);
 	items[2] = (struct wait_item){.stream = quiet, .events = WAIT_WRITABLE};
 	script_check(wait_any(items, 3, FOREVER) == 2 && items[2].ready == WAIT_WRITABLE);
 	script_check(stream_write(quiet, bytes, sizeof(bytes), NO_WAIT) == STREAM_CAPACITY);

@@ -351,6 +351,28 @@ START_TEST(a_reset_waits_for_no_limit)
 }
 END_TEST
 
+/* A send that is stuck was paid for; what is given back when it ends makes the bucket no larger
+ * than it is. */
+START_TEST(what_is_given_back_fills_no_more_than_the_bucket)
+{
+	struct rate rate;
+	uint64_t allowed = 0;
+
+	guest.config.limits.send_rate = RATE;
+	begin();
+	rate_init(&rate, NULL, RATE, RATE_BYTES);
+	rate_spend(&rate, RATE / RATE_BURST);
+	sleep_ms(400);
+	expect(rate_allows(&rate) > 0); /* full again */
+	rate_give_back(&rate, RATE / RATE_BURST);
+	sleep_ms(300);
+	for (uint64_t some; (some = rate_allows(&rate)) > 0 && allowed < 10 * RATE; allowed += some)
+		rate_spend(&rate, some);
+	ck_assert_msg(allowed <= RATE / RATE_BURST + RATE / 20, "%llu bytes",
+		(unsigned long long)allowed);
+}
+END_TEST
+
 /* Connections that wait for bytes hold nothing of what is allowed. */
 START_TEST(idle_connections_hold_no_share)
 {
@@ -398,6 +420,7 @@ int main(void)
 	tcase_add_test(tests, receiving_is_paced);
 	tcase_add_test(tests, streams_share_what_there_is);
 	tcase_add_test(tests, a_reset_waits_for_no_limit);
+	tcase_add_test(tests, what_is_given_back_fills_no_more_than_the_bucket);
 	tcase_add_test(tests, idle_connections_hold_no_share);
 	suite_add_tcase(suite, tests);
 	tcase_add_checked_fixture(end, tcp_guest_prepare, NULL);
