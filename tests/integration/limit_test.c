@@ -84,9 +84,35 @@ START_TEST(who_comes_too_early_waits)
 }
 END_TEST
 
+/* A guest that waits for all it has by wait_any: when streams can be had again, it accepts again.
+ */
+START_TEST(who_waits_for_many_accepts_again)
+{
+	struct command monitor;
+	uint16_t port = guest_serve(&monitor,
+		WORDS("--limit", "streams=4", "--listen", ANY_PORT, "--udp", "127.0.0.1:*:listen"),
+		"mix", WORDS(ANY_PORT, "127.0.0.1:0"));
+
+	for (int round = 0; round < 4; round++) {
+		int fd[4];
+
+		for (int i = 0; i < 4; i++)
+			fd[i] = client_connect(port);
+		for (int i = 0; i < 4; i++) {
+			char bytes[6] = "";
+
+			client_receive(fd[i], bytes, 5); /* "tick\n" */
+			close(fd[i]);
+		}
+	}
+	guest_stop(&monitor, 0);
+}
+END_TEST
+
 static const struct integration_test tests[] = {
 	{&connections_are_served, 120},
 	{&who_comes_too_early_waits, 60},
+	{&who_waits_for_many_accepts_again, 60},
 };
 
 INTEGRATION_MAIN("limit", tests, NULL)

@@ -148,6 +148,16 @@ START_TEST(a_server_answers_who_asked)
 	expect_equal(udp_native_receive(fd[0], &heard, sizeof(heard), NULL), 3);
 	udp_get_error(&stream, EACCES, 1, &native[1]);
 	udp_native_hears_nothing(fd[1]);
+	/* Written as IPv6, and with bytes that mean nothing, it is the same peer. */
+	struct endpoint mapped = {.family = ENDPOINT_IPV6,
+		.port = port[0],
+		.addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
+	udp_put(&stream, &mapped, NULL, "yes", 3);
+	expect_equal(udp_native_receive(fd[0], &heard, sizeof(heard), NULL), 3);
+	native[0].addr[11] = 7;
+	udp_put(&stream, &native[0], NULL, "yes", 3);
+	expect_equal(udp_native_receive(fd[0], &heard, sizeof(heard), NULL), 3);
+	native[0].addr[11] = 0;
 	/* The right to answer is that socket's. */
 	guest_stream_close(&stream);
 	expect_equal(try_connect(&wild, &native[0]), EACCES);
@@ -158,6 +168,34 @@ START_TEST(a_server_answers_who_asked)
 END_TEST
 
 /* A client hears whom it may send to, and no stranger: neither before it has sent nor after. */
+/* A server may trust an address: a guest has none that it may not listen on. */
+START_TEST(a_client_chooses_no_source_without_a_grant)
+{
+	struct guest_stream stream;
+	struct endpoint source = loopback(0), any = {.family = ENDPOINT_IPV4}, local, from;
+	uint16_t port = 0;
+	int fd = udp_native(AF_INET, &port);
+	struct endpoint native = loopback(port);
+	char byte;
+
+	udp_guest_start((const char *const[]){"127.0.0.1:*:connect", "127.0.0.3:53:listen", NULL});
+	expect_equal(try_bind(&any, 0, &stream, &local), 0);
+	source.addr[3] = 2;
+	udp_put(&stream, &native, &source, "x", 1);
+	udp_get_error(&stream, EADDRNOTAVAIL, 1, &native);
+	udp_native_hears_nothing(fd);
+	source.addr[3] = 3;
+	for (int i = 0; i < 3; i++) {
+		udp_put(&stream, &native, &source, "x", 1);
+		expect_equal(udp_native_receive(fd, &byte, 1, &from), 1);
+		expect_equal(from.addr[3], 3);
+	}
+	guest_stream_close(&stream);
+	close(fd);
+	tcp_guest_teardown();
+}
+END_TEST
+
 START_TEST(a_client_hears_no_stranger)
 {
 	struct guest_stream stream;
@@ -416,6 +454,7 @@ int main(void)
 	tcase_add_test(tcase, nothing_is_granted);
 	tcase_add_test(tcase, mapped_addresses_are_ipv4);
 	tcase_add_test(tcase, a_server_answers_who_asked);
+	tcase_add_test(tcase, a_client_chooses_no_source_without_a_grant);
 	tcase_add_test(tcase, a_client_hears_no_stranger);
 	tcase_add_test(tcase, a_published_port_is_elsewhere);
 	tcase_add_test(tcase, a_dual_stack_socket_shows_ipv4_as_such);
