@@ -110,8 +110,15 @@ static int choose_any(struct choice *choice, char *ret_error, size_t error_len)
 	if (error)
 		return error;
 	choice->ops = platform == BOOT_PLATFORM_KVM ? &engine_kvm : &engine_process;
-	if (platform == BOOT_PLATFORM_PROCESS)
+	if (platform == BOOT_PLATFORM_PROCESS) {
+		/* Not everybody who leaves the end of a name out means that. */
+		fprintf(stderr,
+			"ferrule: %s is a hosted guest, which is not confined; write %s.elf for "
+			"KVM, or "
+			"--engine process if it is meant\n",
+			choice->path, choice->path);
 		return 0;
+	}
 	int unusable = engine_kvm_usable(reason, sizeof(reason));
 	if (unusable == 0)
 		return 0;

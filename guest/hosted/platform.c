@@ -27,6 +27,16 @@
 #include "guest/hosted/crash.h"
 #include "guest/hosted/leak.h"
 
+#ifdef __SANITIZE_THREAD__
+/* By default each process waits a second before it exits. A guest has no TSAN_OPTIONS of its own.
+ */
+__attribute__((weak)) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=0";
+}
+#endif
+
 #define NS_PER_S 1000000000ull
 #define STACK_LEN                                                                                  \
 	(256u << 10) /* bytes; generous, for the sanitizers. Untouched pages cost nothing */

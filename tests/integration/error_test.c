@@ -278,6 +278,28 @@ START_TEST(foreign_address)
 }
 END_TEST
 
+/* The end of a name left out is a guest without walls: whoever has not asked for one is told. */
+START_TEST(hosted_guest_by_its_name)
+{
+	struct command monitor;
+	char *kvm = guest_path("echo");
+	size_t len = strlen(kvm);
+	char *name = strndup(kvm, len > 4 && strcmp(kvm + len - 4, ".elf") == 0 ? len - 4 : len);
+	expect_equal(
+		command_run(&monitor, WORDS(monitor_path(), "run", name, "--help"), WAIT_MS), 0);
+	command_expect_error(&monitor, "is a hosted guest, which is not confined; write");
+	expect_equal(command_run(&monitor,
+			     WORDS(monitor_path(), "run", "--engine", "process", name, "--help"),
+			     WAIT_MS),
+		0);
+	char *err = file_text(monitor.err, NULL);
+	expect(strstr(err, "confined") == NULL);
+	free(err);
+	free(kvm);
+	free(name);
+}
+END_TEST
+
 /* ---- no KVM: in a mount namespace of the test's own */
 
 /* Automatic choice goes on without KVM, and says so in one line. */
@@ -350,6 +372,7 @@ static const struct integration_test tests[] = {
 	{&bad_options, 60},
 	{&port_in_use, 30},
 	{&foreign_address, 30},
+	{&hosted_guest_by_its_name, 30},
 	{&few_descriptors, 30},
 	{&kvm_not_permitted, 30},
 	{&kvm_is_something_else, 30},

@@ -51,7 +51,7 @@ static void serve_under(const char *limit)
 	}
 	uint64_t took = clock_ms() - start;
 	ck_assert_msg(took < CONNECTIONS * 60, "%s: %llu ms", limit, (unsigned long long)took);
-	sleep_ms(1500);
+	sleep_ms(800);
 	guest_stop(&monitor, 0);
 	unsigned long bells = counter(&monitor, "doorbells"),
 		      streams = counter(&monitor, "streams_opened");

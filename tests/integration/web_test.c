@@ -536,7 +536,7 @@ START_TEST(empty_root)
 	struct command monitor;
 
 	expect_equal(guest_run(&monitor, NO_WORDS, "web", WORDS(""), 20000), 1);
-	command_expect_error(&monitor, "web: cannot serve / (EACCES): give it with --mount HOSTDIR:/");
+	command_expect_error(&monitor, "web: cannot serve / (EACCES): ferrule's own warning says what would allow it");
 }
 END_TEST
 

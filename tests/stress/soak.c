@@ -12,7 +12,7 @@
 #include "tests/lib/integration.h"
 
 #define AT_ONCE  500
-#define SHORT_MS 15000
+#define SHORT_MS 8000
 #define SETTLE_MS                                                                                  \
 	5000  /* for sockets that the monitor keeps until their last bytes are acknowledged */
 #define FEW 8 /* descriptors that the monitor opens once, as soon as the guest has begun */
