@@ -294,17 +294,56 @@ long packet_receive(struct stream *stream, void *ret_bytes, size_t room, size_t 
 /* Bytes of the longest packet that can be sent; 0: the stream has no packets. */
 size_t packet_max(const struct stream *stream);
 
-/* ---- files: paths below the guest directories that --mount gave */
+/*
+ * ---- files: paths below the guest directories that --mount gave, and below boot:/, the read-only files that
+ * --bundle gave or that are linked into the image. Of several mounts the longest that a path lies in has it. `..` in a
+ * path is taken away with the name before it, as text; a symbolic link is followed by the host, inside of its mount only. A
+ * path with a slash behind it has to be a directory's.
+ *
+ * What a call of Linux says of the same file on the host, this says too: its errno, and what becomes of it. But
+ * -EACCES for a path that no mount has, -EROFS for changes on a mount without :rw, -EXDEV for what would lead out of its
+ * mount, -EACCES for opening what is neither a file nor a directory, -ENOTSUP from a monitor that does not know the call.
+ *
+ * The calls with _at take the path from an open directory (file_open with FS_OPEN_DIRECTORY), whatever its name has become; it
+ * must be relative, and the host walks it as it stands. NULL: an absolute path, as without _at.
+ */
 
 struct file;
 
-/* flags: enum fs_open_flag; mode: permissions of a file that it creates. */
+/* flags: enum fs_open_flag; mode: permissions of a file that it creates, less the monitor's umask. */
 int file_open(struct file **ret_file, const char *path, uint32_t flags, uint32_t mode, deadline until);
+int file_open_at(struct file **ret_file, struct file *directory, const char *path, uint32_t flags, uint32_t mode,
+		deadline until);
+/* Without waiting: what was written before is written. Locks are given back. */
+void file_close(struct file *file);
 const struct fs_attributes *file_attributes(const struct file *file); /* as of the opening */
-/* At an offset; the number of bytes, 0 at the end of the file, or an errno. May be fewer than len. */
-long file_read(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until);
-/* All len bytes, or an errno. */
-long file_write(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until);
+int file_stat(struct file *file, struct fs_attributes *ret_attributes, deadline until); /* as of now */
+
+/* At an offset; the number of bytes, fewer than len only at the end of the file or before an error; 0 at the end; or an
+ * errno. Any number of fibers at once. */
+long file_pread(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until);
+/* All len bytes, or an errno. After FS_OPEN_APPEND they go to the end, whatever the offset. Fewer than len (the number
+ * written) when an error came in the middle: the next call says which. */
+long file_pwrite(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until);
+/* The same at the file's position, which begins at 0 and moves behind what was read or written. */
+long file_read(struct file *file, void *ret_bytes, size_t len, deadline until);
+long file_write(struct file *file, const void *bytes, size_t len, deadline until);
+/* Moves it, as lseek(2), with SEEK_DATA and SEEK_HOLE; where it is now, or an errno. */
+int64_t file_seek(struct file *file, int64_t offset, enum fs_seek_whence whence, deadline until);
+
+int file_truncate(struct file *file, uint64_t size, deadline until);
+int file_sync(struct file *file, deadline until);      /* fsync(2) */
+int file_sync_data(struct file *file, deadline until); /* fdatasync(2) */
+/* fallocate(2); flags: enum fs_allocate_flag. */
+int file_allocate(struct file *file, uint32_t flags, uint64_t offset, uint64_t len, deadline until);
+/* copy_file_range(2), repeated: the bytes stay on the host, or pass through the guest where that cannot be. The number copied,
+ * fewer than len at the end of the file or before an error; or an errno. */
+int64_t file_copy(struct file *from, uint64_t from_offset, struct file *to, uint64_t to_offset, uint64_t len,
+		deadline until);
+/* Advisory locks, between guests and with programs of the host. flags: enum fs_lock_flag. Without FS_LOCK_WAIT -EAGAIN
+ * when another has one; len 0: to the end. The lock is the open file's: another opening of the same file counts as another. */
+int file_lock(struct file *file, uint32_t flags, uint64_t offset, uint64_t len, deadline until);
+
 /*
  * As sendfile(2): the monitor puts bytes of the file into the stream, and they do not pass through the
  * guest's CPU. In front of them go the first `lead` bytes of the room that the last stream_reserve gave,
@@ -317,31 +356,105 @@ long file_write(struct file *file, const void *bytes, size_t len, uint64_t offse
  */
 long stream_send_file(struct stream *stream, size_t lead, struct file *file, uint64_t offset, size_t len,
 		deadline until);
-int file_sync(struct file *file, deadline until);
-void file_close(struct file *file);
 
-/* Opens a file, reads at most len bytes from its start and closes it, by one request. The number of bytes,
+/* ---- whole files, by one request each */
+
+/* Opens a file, reads at most len bytes from its start and closes it. The number of bytes,
  * or an errno; how much there would have been is in the attributes. */
 long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attributes *ret_attributes,
 		deadline until);
-
-/* Opens, streams and closes a whole file (from offset, at most length bytes) by one request: `sink` is
- * first called with len 0 and the attributes, then with each piece, and stops it by returning not 0. */
+/* Opens, streams and closes a whole file (from offset, at most length bytes): `sink` is first called with len 0 and
+ * the attributes, then with each piece where it lies in the ring, and stops it by returning not 0. */
 int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 		int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len),
 		void *argument, deadline until);
+/* Opens, fills and closes a whole file: `source` writes at most `room` bytes into the ring and returns their number, 0
+ * at the end, or an errno, which ends it: what was written before stays. flags: enum fs_open_flag without FS_OPEN_READ,
+ * FS_OPEN_WRITE is understood; and FS_WRITE_FILE_SYNC. ret_attributes (may be NULL): of the file as it was left. */
+int file_write_whole(const char *path, uint32_t flags, uint32_t mode,
+		long (*source)(void *argument, void *ret_bytes, size_t room), void *argument,
+		struct fs_attributes *ret_attributes, deadline until);
+
+/* ---- paths */
 
 int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline until);
+int path_lstat(const char *path, struct fs_attributes *ret_attributes, deadline until); /* of a symbolic link itself */
 int path_mkdir(const char *path, uint32_t mode, deadline until);
 int path_unlink(const char *path, deadline until);
 int path_rmdir(const char *path, deadline until);
 int path_rename(const char *from, const char *to, deadline until); /* within one mount; else -EXDEV */
+/* flags: enum fs_rename_flag. */
+int path_rename_with(const char *from, const char *to, uint32_t flags, deadline until);
+int path_link(const char *from, const char *to, deadline until); /* within one mount; else -EXDEV */
+int path_symlink(const char *target, const char *path, deadline until);
+/* The link's text, ended by a 0 byte, or its first len - 1 bytes. The length of all of it, or an errno. */
+long path_readlink(const char *path, char *ret_text, size_t len, deadline until);
+int path_stat_system(const char *path, struct fs_system *ret_system, deadline until); /* statfs(2) */
+
+/* What is to be set: only what `set` (enum fs_set_bit) names counts. Permissions are FS_SET_MODE_BITS. */
+struct file_change {
+	uint32_t set;
+	uint32_t mode, uid, gid;
+	uint64_t size; /* bytes */
+	int64_t atime_s, mtime_s;
+	uint32_t atime_ns, mtime_ns;
+};
+int path_set(const char *path, const struct file_change *change, deadline until);
+int path_set_link(const char *path, const struct file_change *change, deadline until); /* a symbolic link itself */
+int file_set(struct file *file, const struct file_change *change, deadline until);
+
+/* Extended attributes; a name begins with "user.". The length of the value, or an errno: -ERANGE when it is more than len. */
+long path_get_xattr(const char *path, const char *name, void *ret_value, size_t len, deadline until);
+/* flags: enum fs_xattr_flag. */
+int path_set_xattr(const char *path, const char *name, const void *value, size_t len, uint32_t flags, deadline until);
+int path_remove_xattr(const char *path, const char *name, deadline until);
+/* The names, each ended by a 0 byte: how many bytes they are. */
+long path_list_xattrs(const char *path, char *ret_names, size_t len, deadline until);
+
+/* From an open directory. flags: FS_AT_NOFOLLOW, FS_UNLINK_DIRECTORY, enum fs_rename_flag. */
+int path_stat_at(struct file *directory, const char *path, uint32_t flags, struct fs_attributes *ret_attributes,
+		deadline until);
+int path_set_at(struct file *directory, const char *path, uint32_t flags, const struct file_change *change,
+		deadline until);
+int path_mkdir_at(struct file *directory, const char *path, uint32_t mode, deadline until);
+int path_unlink_at(struct file *directory, const char *path, uint32_t flags, deadline until);
+int path_rename_at(struct file *from_directory, const char *from, struct file *to_directory, const char *to,
+		uint32_t flags, deadline until);
+int path_link_at(struct file *from_directory, const char *from, struct file *to_directory, const char *to,
+		deadline until);
+int path_symlink_at(const char *target, struct file *directory, const char *path, deadline until);
+long path_readlink_at(struct file *directory, const char *path, char *ret_text, size_t len, deadline until);
+
+/* The path in its plain form, as the calls above take it: absolute, without `.`, `..` and repeated slashes, a slash behind
+ * it if it had one; boot:/ stays in front. 0, -ENOENT for an empty one, -ENAMETOOLONG. */
+int path_plain(const char *path, char ret_plain[FS_PATH_MAX + 2]);
+
+/* ---- directories */
 
 struct directory;
 int directory_open(struct directory **ret_directory, const char *path, deadline until);
+int directory_open_at(struct directory **ret_directory, struct file *directory, const char *path, deadline until);
+/* With the attributes of each entry, which cost no request of their own. */
+int directory_open_with_attributes(struct directory **ret_directory, const char *path, deadline until);
 /* The next entry: 1, 0 at the end, or an errno. The name is ended by a 0 byte, valid until the next call. */
 int directory_next(struct directory *directory, const char **ret_name, uint16_t *ret_type, deadline until);
+/* Of the entry that was given last: NULL when it was opened without, or the entry was gone when they were looked at. */
+const struct fs_attributes *directory_attributes(const struct directory *directory);
 void directory_close(struct directory *directory);
+
+/* ---- changes */
+
+struct watch;
+struct watch_event {
+	uint32_t events; /* enum fs_watch_event */
+	uint32_t cookie; /* not 0: the same in the two halves of a move */
+	char name[FS_NAME_MAX + 1]; /* in the directory; empty: what is watched itself */
+};
+/* Watches a file or directory. events: enum fs_watch_event. What changes behind this call is told. */
+int watch_open(struct watch **ret_watch, const char *path, uint32_t events, deadline until);
+/* The next event: 1, 0 when no more will come, or an errno. */
+int watch_next(struct watch *watch, struct watch_event *ret_event, deadline until);
+void watch_close(struct watch *watch);
 
 #define FILE_TYPE_DIRECTORY 4u /* stat mode >> 12 */
 #define FILE_TYPE_REGULAR   8u

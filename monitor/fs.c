@@ -189,7 +189,7 @@ static void probe_done(struct worker_job *job)
 	struct fs_mounted mounted = {
 		.flags = fs->mount->writable ? FS_MOUNTED_WRITABLE : 0,
 		.max_frame = fs->max_frame,
-		.operations = ((uint64_t)1 << FS_TYPE_COUNT) - 1,
+		.operations = fs_operations_known(),
 	};
 	stream_opened(stream, &fs_mounted_message, &mounted);
 }

@@ -85,7 +85,7 @@ int fs_stat_work(struct fs_request *request)
 {
 	uint32_t flags = request->body.stat.flags;
 
-	if ((flags & FS_STAT_HANDLE) != 0)
+	if ((flags & FS_AT_HANDLE) != 0)
 		return fs_path_attributes(request->directory[0], &request->reply.attributes);
 	return fs_path_stat(
 		request->directory[0], request->path[0], flags, &request->reply.attributes);
@@ -98,7 +98,7 @@ static int quick_stat(struct fs_request *request)
 	int walked = -1;
 	int result;
 
-	if ((flags & FS_STAT_HANDLE) != 0)
+	if ((flags & FS_AT_HANDLE) != 0)
 		result = fs_path_quick_attributes(
 			root, request->directory[0], &request->reply.attributes);
 	else
@@ -112,9 +112,9 @@ int fs_stat_start(struct fs_request *request)
 {
 	uint32_t flags = request->body.stat.flags;
 
-	if ((flags & ~(uint32_t)(FS_STAT_NOFOLLOW | FS_STAT_HANDLE)) != 0)
+	if ((flags & ~(uint32_t)(FS_AT_NOFOLLOW | FS_AT_HANDLE)) != 0)
 		return -EINVAL;
-	if ((flags & FS_STAT_HANDLE) != 0 && request->path[0][0] != 0)
+	if ((flags & FS_AT_HANDLE) != 0 && request->path[0][0] != 0)
 		return -EINVAL;
 	int result = fs_request_use(request, 0, request->body.stat.directory, true);
 	if (result < 0)

@@ -1,52 +1,71 @@
 #include "monitor/fs_stream.h"
 
-#define ROW(type) [(type) - STREAM_FIRST]
+#define ROW(type) [(type)-STREAM_FIRST]
 
 const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
-	ROW(FS_OPEN) = {
-		.start = fs_open_start,
-		.work = fs_open_work,
-		.finish = fs_open_finish,
-		.path_at = { offsetof(struct fs_open, path) },
-	},
-	ROW(FS_CLOSE) = { .start = fs_close_start },
-	ROW(FS_READ) = { .start = fs_read_start, .only_reads = true },
-	ROW(FS_WRITE) = { .start = fs_write_start },
-	ROW(FS_READ_FILE) = {
-		.start = fs_read_file_start,
-		.turn = fs_read_file_turn,
-		.work = fs_read_file_work,
-		.finish = fs_read_file_finish,
-		.path_at = { offsetof(struct fs_read_file, path) },
-		.only_reads = true,
-	},
-	ROW(FS_STAT) = {
-		.start = fs_stat_start,
-		.work = fs_stat_work,
-		.path_at = { offsetof(struct fs_stat, path) },
-		.only_reads = true,
-	},
-	ROW(FS_LIST) = {
-		.start = fs_list_start,
-		.turn = fs_list_turn,
-		.work = fs_list_work,
-		.only_reads = true,
-	},
-	ROW(FS_MKDIR) = {
-		.start = fs_mkdir_start,
-		.work = fs_mkdir_work,
-		.path_at = { offsetof(struct fs_mkdir, path) },
-	},
-	ROW(FS_UNLINK) = {
-		.start = fs_unlink_start,
-		.work = fs_unlink_work,
-		.path_at = { offsetof(struct fs_unlink, path) },
-	},
-	ROW(FS_RENAME) = {
-		.start = fs_rename_start,
-		.work = fs_rename_work,
-		.path_at = { offsetof(struct fs_rename, from), offsetof(struct fs_rename, to) },
-	},
-	ROW(FS_SYNC) = { .start = fs_sync_start },
-	ROW(FS_READ_INTO) = { .start = fs_read_into_start, .only_reads = true },
+	ROW(FS_OPEN) =
+		{
+			.start = fs_open_start,
+			.work = fs_open_work,
+			.finish = fs_open_finish,
+			.path_at = {offsetof(struct fs_open, path)},
+		},
+	ROW(FS_CLOSE) = {.start = fs_close_start},
+	ROW(FS_READ) = {.start = fs_read_start, .only_reads = true},
+	ROW(FS_WRITE) = {.start = fs_write_start},
+	ROW(FS_READ_FILE) =
+		{
+			.start = fs_read_file_start,
+			.turn = fs_read_file_turn,
+			.work = fs_read_file_work,
+			.finish = fs_read_file_finish,
+			.path_at = {offsetof(struct fs_read_file, path)},
+			.only_reads = true,
+		},
+	ROW(FS_STAT) =
+		{
+			.start = fs_stat_start,
+			.work = fs_stat_work,
+			.path_at = {offsetof(struct fs_stat, path)},
+			.only_reads = true,
+		},
+	ROW(FS_LIST) =
+		{
+			.start = fs_list_start,
+			.turn = fs_list_turn,
+			.work = fs_list_work,
+			.only_reads = true,
+		},
+	ROW(FS_MKDIR) =
+		{
+			.start = fs_mkdir_start,
+			.work = fs_mkdir_work,
+			.path_at = {offsetof(struct fs_mkdir, path)},
+		},
+	ROW(FS_UNLINK) =
+		{
+			.start = fs_unlink_start,
+			.work = fs_unlink_work,
+			.path_at = {offsetof(struct fs_unlink, path)},
+		},
+	ROW(FS_RENAME) =
+		{
+			.start = fs_rename_start,
+			.work = fs_rename_work,
+			.path_at = {offsetof(struct fs_rename, from),
+				offsetof(struct fs_rename, to)},
+		},
+	ROW(FS_SYNC) = {.start = fs_sync_start},
+	ROW(FS_READ_INTO) = {.start = fs_read_into_start, .only_reads = true},
 };
+
+uint64_t fs_operations_known(void)
+{
+	uint64_t known = 0;
+
+	for (unsigned row = 0; row < FS_TYPE_COUNT; row++) {
+		if (fs_operations[row].start != NULL)
+			known |= (uint64_t)1 << row;
+	}
+	return known;
+}

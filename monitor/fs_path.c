@@ -270,7 +270,7 @@ int fs_path_open(int directory, const char *path, uint32_t flags, uint32_t mode,
 
 static uint64_t stat_walk_flags(uint32_t stat_flags)
 {
-	return O_PATH | ((stat_flags & FS_STAT_NOFOLLOW) != 0 ? O_NOFOLLOW : 0u);
+	return O_PATH | ((stat_flags & FS_AT_NOFOLLOW) != 0 ? O_NOFOLLOW : 0u);
 }
 
 int fs_path_stat(

@@ -12,6 +12,8 @@ union decoded {
 	struct fs_write write;
 	struct fs_read_file read_file;
 	struct fs_rename rename;
+	struct fs_set_attributes set_attributes;
+	struct fs_set_xattr set_xattr;
 };
 
 _Static_assert(
@@ -92,7 +94,7 @@ struct fs_request *fs_request_new(
 	int result = -ENOTSUP;
 
 	memset(&decoded, 0, sizeof(decoded));
-	if (row < FS_TYPE_COUNT) {
+	if (row < FS_TYPE_COUNT && fs_operations[row].start != NULL) {
 		operation = &fs_operations[row];
 		result = wire_decode(
 			&fs_requests[row], &decoded, body, frame->length - FRAME_HEADER_LEN);

@@ -159,7 +159,9 @@ struct fs_stream {
 	bool again_posted;
 };
 
-extern const struct fs_operation fs_operations[FS_TYPE_COUNT]; /* fs_operations.c */
+extern const struct fs_operation fs_operations[FS_TYPE_COUNT]; /* fs_operations.c; without start(): ENOTSUP */
+/* As struct fs_mounted has them. */
+uint64_t fs_operations_known(void);
 
 /* fs.c */
 

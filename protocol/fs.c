@@ -51,6 +51,8 @@ static const struct wire_field opened_fields[] = {
 
 static const struct wire_field close_fields[] = {
 	WIRE_FIELD_U32(struct fs_close, handle),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_TAIL(struct fs_close, more),
 };
 
 static const struct wire_field read_fields[] = {
@@ -92,6 +94,8 @@ static const struct wire_field list_fields[] = {
 	WIRE_FIELD_U32(struct fs_list, handle),
 	WIRE_FIELD_U32(struct fs_list, length),
 	WIRE_FIELD_U64(struct fs_list, cookie),
+	WIRE_FIELD_U32(struct fs_list, flags),
+	WIRE_FIELD_PAD(4),
 };
 
 static const struct wire_field mkdir_fields[] = {
@@ -109,6 +113,7 @@ static const struct wire_field unlink_fields[] = {
 static const struct wire_field rename_fields[] = {
 	WIRE_FIELD_U32(struct fs_rename, from_directory),
 	WIRE_FIELD_U32(struct fs_rename, to_directory),
+	WIRE_FIELD_U32(struct fs_rename, flags),
 	WIRE_FIELD_STRING(struct fs_rename, from, FS_PATH_MAX),
 	WIRE_FIELD_STRING(struct fs_rename, to, FS_PATH_MAX),
 };
@@ -130,6 +135,141 @@ static const struct wire_field read_into_fields[] = {
 
 static const struct wire_field was_read_fields[] = {
 	WIRE_FIELD_U32(struct fs_was_read, length),
+};
+
+static const struct wire_field write_file_fields[] = {
+	WIRE_FIELD_U32(struct fs_write_file, directory),
+	WIRE_FIELD_U32(struct fs_write_file, flags),
+	WIRE_FIELD_U32(struct fs_write_file, mode),
+	WIRE_FIELD_STRING(struct fs_write_file, path, FS_PATH_MAX),
+};
+
+static const struct wire_field file_written_fields[] = {
+	WIRE_FIELD_U64(struct fs_file_written, length),
+	WIRE_FIELD_FIXED(struct fs_file_written, attributes),
+};
+
+static const struct wire_field seek_fields[] = {
+	WIRE_FIELD_U32(struct fs_seek, handle),
+	WIRE_FIELD_U32(struct fs_seek, whence),
+	WIRE_FIELD_U64(struct fs_seek, offset),
+};
+
+static const struct wire_field sought_fields[] = {
+	WIRE_FIELD_U64(struct fs_sought, offset),
+};
+
+static const struct wire_field set_attributes_fields[] = {
+	WIRE_FIELD_U32(struct fs_set_attributes, directory),
+	WIRE_FIELD_U32(struct fs_set_attributes, flags),
+	WIRE_FIELD_U32(struct fs_set_attributes, set),
+	WIRE_FIELD_U32(struct fs_set_attributes, mode),
+	WIRE_FIELD_U32(struct fs_set_attributes, uid),
+	WIRE_FIELD_U32(struct fs_set_attributes, gid),
+	WIRE_FIELD_U32(struct fs_set_attributes, atime_ns),
+	WIRE_FIELD_U32(struct fs_set_attributes, mtime_ns),
+	WIRE_FIELD_U64(struct fs_set_attributes, atime_s),
+	WIRE_FIELD_U64(struct fs_set_attributes, mtime_s),
+	WIRE_FIELD_U64(struct fs_set_attributes, size),
+	WIRE_FIELD_STRING(struct fs_set_attributes, path, FS_PATH_MAX),
+};
+
+static const struct wire_field link_fields[] = {
+	WIRE_FIELD_U32(struct fs_link, from_directory),
+	WIRE_FIELD_U32(struct fs_link, to_directory),
+	WIRE_FIELD_STRING(struct fs_link, from, FS_PATH_MAX),
+	WIRE_FIELD_STRING(struct fs_link, to, FS_PATH_MAX),
+};
+
+static const struct wire_field symlink_fields[] = {
+	WIRE_FIELD_U32(struct fs_symlink, directory),
+	WIRE_FIELD_STRING(struct fs_symlink, target, FS_PATH_MAX),
+	WIRE_FIELD_STRING(struct fs_symlink, path, FS_PATH_MAX),
+};
+
+static const struct wire_field read_link_fields[] = {
+	WIRE_FIELD_U32(struct fs_read_link, directory),
+	WIRE_FIELD_STRING(struct fs_read_link, path, FS_PATH_MAX),
+};
+
+static const struct wire_field stat_system_fields[] = {
+	WIRE_FIELD_U32(struct fs_stat_system, handle),
+};
+
+static const struct wire_field system_fields[] = {
+	WIRE_FIELD_U64(struct fs_system, blocks),
+	WIRE_FIELD_U64(struct fs_system, free),
+	WIRE_FIELD_U64(struct fs_system, available),
+	WIRE_FIELD_U64(struct fs_system, files),
+	WIRE_FIELD_U64(struct fs_system, files_free),
+	WIRE_FIELD_U32(struct fs_system, block_size),
+	WIRE_FIELD_U32(struct fs_system, name_max),
+	WIRE_FIELD_U32(struct fs_system, type),
+	WIRE_FIELD_U32(struct fs_system, flags),
+};
+
+static const struct wire_field allocate_fields[] = {
+	WIRE_FIELD_U32(struct fs_allocate, handle),
+	WIRE_FIELD_U32(struct fs_allocate, flags),
+	WIRE_FIELD_U64(struct fs_allocate, offset),
+	WIRE_FIELD_U64(struct fs_allocate, length),
+};
+
+static const struct wire_field copy_range_fields[] = {
+	WIRE_FIELD_U32(struct fs_copy_range, from_handle),
+	WIRE_FIELD_U32(struct fs_copy_range, to_handle),
+	WIRE_FIELD_U64(struct fs_copy_range, from_offset),
+	WIRE_FIELD_U64(struct fs_copy_range, to_offset),
+	WIRE_FIELD_U64(struct fs_copy_range, length),
+};
+
+static const struct wire_field copied_fields[] = {
+	WIRE_FIELD_U64(struct fs_copied, length),
+};
+
+static const struct wire_field get_xattr_fields[] = {
+	WIRE_FIELD_U32(struct fs_get_xattr, directory),
+	WIRE_FIELD_U32(struct fs_get_xattr, flags),
+	WIRE_FIELD_STRING(struct fs_get_xattr, name, FS_NAME_MAX),
+	WIRE_FIELD_STRING(struct fs_get_xattr, path, FS_PATH_MAX),
+};
+
+static const struct wire_field set_xattr_fields[] = {
+	WIRE_FIELD_U32(struct fs_set_xattr, directory),
+	WIRE_FIELD_U32(struct fs_set_xattr, flags),
+	WIRE_FIELD_STRING(struct fs_set_xattr, name, FS_NAME_MAX),
+	WIRE_FIELD_STRING(struct fs_set_xattr, path, FS_PATH_MAX),
+	WIRE_FIELD_TAIL(struct fs_set_xattr, value),
+};
+
+static const struct wire_field list_xattrs_fields[] = {
+	WIRE_FIELD_U32(struct fs_list_xattrs, directory),
+	WIRE_FIELD_U32(struct fs_list_xattrs, flags),
+	WIRE_FIELD_STRING(struct fs_list_xattrs, path, FS_PATH_MAX),
+};
+
+static const struct wire_field lock_fields[] = {
+	WIRE_FIELD_U32(struct fs_lock, handle),
+	WIRE_FIELD_U32(struct fs_lock, flags),
+	WIRE_FIELD_U64(struct fs_lock, offset),
+	WIRE_FIELD_U64(struct fs_lock, length),
+};
+
+static const struct wire_field watch_fields[] = {
+	WIRE_FIELD_U32(struct fs_watch, directory),
+	WIRE_FIELD_U32(struct fs_watch, flags),
+	WIRE_FIELD_U32(struct fs_watch, events),
+	WIRE_FIELD_STRING(struct fs_watch, path, FS_PATH_MAX),
+};
+
+static const struct wire_field watched_fields[] = {
+	WIRE_FIELD_U32(struct fs_watched, events),
+	WIRE_FIELD_U32(struct fs_watched, cookie),
+	WIRE_FIELD_STRING(struct fs_watched, name, FS_NAME_MAX),
+};
+
+static const struct wire_field cancel_fields[] = {
+	WIRE_FIELD_U32(struct fs_cancel, request_id),
 };
 
 /* Payloads have no type of their own: they ride in Open and Opened. */
@@ -160,6 +300,35 @@ const struct wire_message fs_requests[FS_TYPE_COUNT] = {
 	ROW(FS_SYNC) = WIRE_MESSAGE("Sync", FS_SYNC, sync_fields, struct fs_sync),
 	ROW(FS_READ_INTO) =
 		WIRE_MESSAGE("ReadInto", FS_READ_INTO, read_into_fields, struct fs_read_into),
+	ROW(FS_WRITE_FILE) =
+		WIRE_MESSAGE("WriteFile", FS_WRITE_FILE, write_file_fields, struct fs_write_file),
+	ROW(FS_WRITE_DATA) =
+		WIRE_MESSAGE("WriteFileData", FS_WRITE_DATA, data_fields, struct fs_data),
+	ROW(FS_SEEK) = WIRE_MESSAGE("Seek", FS_SEEK, seek_fields, struct fs_seek),
+	ROW(FS_SET_ATTRIBUTES) = WIRE_MESSAGE("SetAttributes", FS_SET_ATTRIBUTES,
+		set_attributes_fields, struct fs_set_attributes),
+	ROW(FS_LINK) = WIRE_MESSAGE("Link", FS_LINK, link_fields, struct fs_link),
+	ROW(FS_SYMLINK) =
+		WIRE_MESSAGE("SymbolicLink", FS_SYMLINK, symlink_fields, struct fs_symlink),
+	ROW(FS_READ_LINK) =
+		WIRE_MESSAGE("ReadLink", FS_READ_LINK, read_link_fields, struct fs_read_link),
+	ROW(FS_STAT_SYSTEM) = WIRE_MESSAGE(
+		"StatFileSystem", FS_STAT_SYSTEM, stat_system_fields, struct fs_stat_system),
+	ROW(FS_ALLOCATE) =
+		WIRE_MESSAGE("Allocate", FS_ALLOCATE, allocate_fields, struct fs_allocate),
+	ROW(FS_COPY_RANGE) =
+		WIRE_MESSAGE("CopyRange", FS_COPY_RANGE, copy_range_fields, struct fs_copy_range),
+	ROW(FS_GET_XATTR) =
+		WIRE_MESSAGE("GetXattr", FS_GET_XATTR, get_xattr_fields, struct fs_get_xattr),
+	ROW(FS_SET_XATTR) =
+		WIRE_MESSAGE("SetXattr", FS_SET_XATTR, set_xattr_fields, struct fs_set_xattr),
+	ROW(FS_LIST_XATTRS) = WIRE_MESSAGE(
+		"ListXattrs", FS_LIST_XATTRS, list_xattrs_fields, struct fs_list_xattrs),
+	ROW(FS_REMOVE_XATTR) =
+		WIRE_MESSAGE("RemoveXattr", FS_REMOVE_XATTR, get_xattr_fields, struct fs_get_xattr),
+	ROW(FS_LOCK) = WIRE_MESSAGE("Lock", FS_LOCK, lock_fields, struct fs_lock),
+	ROW(FS_WATCH) = WIRE_MESSAGE("Watch", FS_WATCH, watch_fields, struct fs_watch),
+	ROW(FS_CANCEL) = WIRE_MESSAGE("Cancel", FS_CANCEL, cancel_fields, struct fs_cancel),
 };
 
 const struct wire_message fs_replies[FS_TYPE_COUNT] = {
@@ -177,25 +346,50 @@ const struct wire_message fs_replies[FS_TYPE_COUNT] = {
 	ROW(FS_SYNC) = WIRE_MESSAGE_EMPTY("SyncReply", FS_SYNC),
 	ROW(FS_READ_INTO) =
 		WIRE_MESSAGE("ReadIntoReply", FS_READ_INTO, was_read_fields, struct fs_was_read),
+	ROW(FS_WRITE_FILE) = WIRE_MESSAGE(
+		"WriteFileReply", FS_WRITE_FILE, file_written_fields, struct fs_file_written),
+	ROW(FS_WRITE_DATA) = WIRE_MESSAGE_EMPTY("WriteFileDataReply", FS_WRITE_DATA),
+	ROW(FS_SEEK) = WIRE_MESSAGE("SeekReply", FS_SEEK, sought_fields, struct fs_sought),
+	ROW(FS_SET_ATTRIBUTES) = WIRE_MESSAGE(
+		"SetAttributesReply", FS_SET_ATTRIBUTES, attributes_fields, struct fs_attributes),
+	ROW(FS_LINK) = WIRE_MESSAGE_EMPTY("LinkReply", FS_LINK),
+	ROW(FS_SYMLINK) = WIRE_MESSAGE_EMPTY("SymbolicLinkReply", FS_SYMLINK),
+	ROW(FS_READ_LINK) =
+		WIRE_MESSAGE("ReadLinkReply", FS_READ_LINK, data_fields, struct fs_data),
+	ROW(FS_STAT_SYSTEM) = WIRE_MESSAGE(
+		"StatFileSystemReply", FS_STAT_SYSTEM, system_fields, struct fs_system),
+	ROW(FS_ALLOCATE) = WIRE_MESSAGE_EMPTY("AllocateReply", FS_ALLOCATE),
+	ROW(FS_COPY_RANGE) =
+		WIRE_MESSAGE("CopyRangeReply", FS_COPY_RANGE, copied_fields, struct fs_copied),
+	ROW(FS_GET_XATTR) =
+		WIRE_MESSAGE("GetXattrReply", FS_GET_XATTR, data_fields, struct fs_data),
+	ROW(FS_SET_XATTR) = WIRE_MESSAGE_EMPTY("SetXattrReply", FS_SET_XATTR),
+	ROW(FS_LIST_XATTRS) =
+		WIRE_MESSAGE("ListXattrsReply", FS_LIST_XATTRS, data_fields, struct fs_data),
+	ROW(FS_REMOVE_XATTR) = WIRE_MESSAGE_EMPTY("RemoveXattrReply", FS_REMOVE_XATTR),
+	ROW(FS_LOCK) = WIRE_MESSAGE_EMPTY("LockReply", FS_LOCK),
+	ROW(FS_WATCH) = WIRE_MESSAGE("WatchReply", FS_WATCH, watched_fields, struct fs_watched),
+	ROW(FS_CANCEL) = WIRE_MESSAGE_EMPTY("CancelReply", FS_CANCEL),
 };
 
-_Static_assert(FS_TYPE_COUNT == 12, "a new type needs a row in fs_requests and in fs_replies");
+_Static_assert(FS_TYPE_COUNT == 29, "a new type needs a row in fs_requests and in fs_replies");
 
 static const struct wire_field entry_fields[] = {
 	WIRE_FIELD_U64(struct fs_entry_head, inode),
 	WIRE_FIELD_U64(struct fs_entry_head, cookie),
 	WIRE_FIELD_U16(struct fs_entry_head, type),
 	WIRE_FIELD_U16(struct fs_entry_head, name_length),
-	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_U32(struct fs_entry_head, flags),
 };
 
 const struct wire_message fs_entry_message =
 	WIRE_MESSAGE("Entry", 0, entry_fields, struct fs_entry_head);
 
-/* Bytes of an entry, its padding included. */
-static size_t entry_len(size_t name_len)
+/* Bytes of an entry, its padding and attributes included. */
+static size_t entry_len(size_t name_len, bool attributes)
 {
-	return FS_ENTRY_HEADER_LEN + ((name_len + 7) & ~(size_t)7);
+	return FS_ENTRY_HEADER_LEN + ((name_len + 7) & ~(size_t)7) +
+	       (attributes ? sizeof(struct fs_attributes) : 0);
 }
 
 /* A name is one component: nothing that could end or lengthen a path. */
@@ -214,21 +408,26 @@ size_t fs_entry_encode(const struct fs_entry *entry, void *ret_bytes, size_t roo
 {
 	unsigned char *bytes = ret_bytes;
 	size_t name_len = entry->name.len;
+	size_t len = entry_len(name_len, entry->has_attributes);
 	struct fs_entry_head head = {
 		.inode = entry->inode,
 		.cookie = entry->cookie,
 		.type = entry->type,
 		.name_length = (uint16_t)name_len,
+		.flags = entry->has_attributes ? FS_ENTRY_ATTRIBUTES : 0,
 	};
 	size_t used;
 
-	if (!name_valid(entry->name.data, name_len) || room < entry_len(name_len))
+	if (!name_valid(entry->name.data, name_len) || room < len)
 		return 0;
 	used = wire_encode_body(&fs_entry_message, &head, bytes, room);
 	__builtin_memcpy(bytes + used, entry->name.data, name_len);
 	used += name_len;
-	__builtin_memset(bytes + used, 0, entry_len(name_len) - used);
-	return entry_len(name_len);
+	__builtin_memset(bytes + used, 0, entry_len(name_len, false) - used);
+	if (entry->has_attributes)
+		__builtin_memcpy(bytes + entry_len(name_len, false), &entry->attributes,
+			sizeof(entry->attributes));
+	return len;
 }
 
 long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
@@ -240,7 +439,8 @@ long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
 		return 0;
 	if (wire_decode(&fs_entry_message, &head, bytes, len) != 0)
 		return -RING_EPROTO;
-	if (len < entry_len(head.name_length))
+	bool attributes = (head.flags & FS_ENTRY_ATTRIBUTES) != 0;
+	if (len < entry_len(head.name_length, attributes))
 		return -RING_EPROTO;
 	name = (const unsigned char *)bytes + FS_ENTRY_HEADER_LEN;
 	if (!name_valid(name, head.name_length))
@@ -249,7 +449,12 @@ long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
 		.inode = head.inode,
 		.cookie = head.cookie,
 		.type = head.type,
+		.has_attributes = attributes,
 		.name = {.data = name, .len = head.name_length},
 	};
-	return (long)entry_len(head.name_length);
+	if (attributes)
+		__builtin_memcpy(&ret_entry->attributes,
+			(const unsigned char *)bytes + entry_len(head.name_length, false),
+			sizeof(ret_entry->attributes));
+	return (long)entry_len(head.name_length, attributes);
 }

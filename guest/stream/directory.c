@@ -58,7 +58,8 @@ int directory_open(struct directory **ret_directory, const char *path, deadline 
 
 static int next_batch(struct directory *directory, deadline until)
 {
-	struct fs_list request = {directory->handle, BATCH_LEN, directory->cookie};
+	struct fs_list request = {
+		.handle = directory->handle, .length = BATCH_LEN, .cookie = directory->cookie};
 	struct fs_call call = {.type = FS_LIST,
 		.request = &request,
 		.bytes = directory->entries,

@@ -84,7 +84,7 @@ static long read_piece(
 	return error ? error : (long)call.len;
 }
 
-long file_read(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until)
+long file_pread(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until)
 {
 	size_t most = fs_most_read(file->client), done = 0;
 
@@ -115,7 +115,7 @@ static long write_piece(
 	return written.length > len ? -EPROTO : (long)written.length;
 }
 
-long file_write(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until)
+long file_pwrite(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until)
 {
 	size_t most = fs_most_written(file->client), done = 0;
 
@@ -173,7 +173,7 @@ long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attribut
 static int expect_directory(const struct mount_path *at, deadline until)
 {
 	struct fs_attributes attributes;
-	struct fs_stat request = {.flags = FS_STAT_NOFOLLOW, .path = bytes_of(at->relative)};
+	struct fs_stat request = {.flags = FS_AT_NOFOLLOW, .path = bytes_of(at->relative)};
 	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = &attributes};
 	int error = perform_at(at, &call, until);
 

@@ -198,7 +198,7 @@ static void send_closes(struct fs_client *client)
 	struct fs_request *request;
 
 	while ((request = client->unsent_closes)) {
-		struct fs_close body = {request->handle};
+		struct fs_close body = {.handle = request->handle};
 		struct frame frame = {.request_id = request->id};
 
 		if (frame_send_soon(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame,

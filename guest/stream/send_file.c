@@ -55,7 +55,7 @@ static long copy_into(struct stream *stream, size_t lead, struct file *file, uin
 	long got;
 
 	stream->filling = true;
-	got = file_read(file, room, len, offset, until);
+	got = file_pread(file, room, len, offset, until);
 	stream->filling = false;
 	wait_list_wake(&stream->waiters);
 	return got;

@@ -199,7 +199,7 @@ static void compare_entry(struct dump *dump, const struct fs_entry *entry, size_
 	compare_number(dump, "data.", "cookie", 8, entry->cookie);
 	compare_number(dump, "data.", "type", 2, entry->type);
 	compare_number(dump, "data.", "name_length", 2, entry->name.len);
-	compare_number(dump, "data.", "reserved", 4, 0);
+	compare_number(dump, "data.", "flags", 4, entry->has_attributes ? FS_ENTRY_ATTRIBUTES : 0);
 	note = take_note(dump, "data.", "name", entry->name.len);
 	if (note != NULL)
 		compare_text(dump, note, entry->name.data, entry->name.len);

@@ -8,7 +8,7 @@
 #include "tests/lib/messages.h"
 #include "tests/lib/wire_sample.h"
 
-#define ROWS_MAX 64
+#define ROWS_MAX 128
 
 static void expected_cells(
 	const struct wire_message *message, unsigned i, char *offset, char *size, size_t room)
@@ -35,6 +35,7 @@ static void check_meaning(
 		const char *words;
 	} demands[] = {
 		{WIRE_STRING, FS_PATH_MAX, "at most FS_PATH_MAX bytes"},
+		{WIRE_STRING, FS_NAME_MAX, "at most FS_NAME_MAX bytes"},
 		{WIRE_STRING, ENDPOINT_HOST_MAX, "at most ENDPOINT_HOST_MAX bytes"},
 		{WIRE_FIXED, sizeof(struct endpoint), "structure Endpoint"},
 		{WIRE_FIXED, sizeof(struct fs_attributes), "structure Attributes"},

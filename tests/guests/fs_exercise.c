@@ -47,7 +47,7 @@ static void write_text(const char *path, const char *text)
 	struct file *file;
 
 	CHECK(open_file(&file, path, FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_TRUNCATE), 0);
-	CHECK(file_write(file, text, strlen(text), 0, SOON), strlen(text));
+	CHECK(file_pwrite(file, text, strlen(text), 0, SOON), strlen(text));
 	file_close(file);
 }
 
@@ -92,12 +92,12 @@ static void truncate_and_append(void)
 	write_text("/rw/text", "short");
 	expect_text("/rw/text", "short");
 	CHECK(open_file(&file, "/rw/text", FS_OPEN_WRITE | FS_OPEN_APPEND), 0);
-	CHECK(file_write(file, "er", 2, 0, SOON), 2);
+	CHECK(file_pwrite(file, "er", 2, 0, SOON), 2);
 	file_close(file);
 	expect_text("/rw/text", "shorter");
 	CHECK(open_file(&file, "/rw/text", FS_OPEN_READ | FS_OPEN_WRITE), 0);
-	CHECK(file_write(file, "S", 1, 0, SOON), 1);
-	CHECK(file_write(file, "!", 1, 7, SOON), 1);
+	CHECK(file_pwrite(file, "S", 1, 0, SOON), 1);
+	CHECK(file_pwrite(file, "!", 1, 7, SOON), 1);
 	CHECK(file_sync(file, SOON), 0);
 	file_close(file);
 	expect_text("/rw/text", "Shorter!");
@@ -110,15 +110,15 @@ static void wrong_handle_use(void)
 	char byte;
 
 	CHECK(open_file(&file, "/rw/known", FS_OPEN_READ), 0);
-	CHECK(file_write(file, "x", 1, 0, SOON), -EBADF);
-	CHECK(file_read(file, &byte, 1, UINT64_MAX, SOON), -EINVAL);
-	CHECK(file_read(file, &byte, 1, 1u << 30, SOON), 0);
+	CHECK(file_pwrite(file, "x", 1, 0, SOON), -EBADF);
+	CHECK(file_pread(file, &byte, 1, UINT64_MAX, SOON), -EINVAL);
+	CHECK(file_pread(file, &byte, 1, 1u << 30, SOON), 0);
 	file_close(file);
 	CHECK(open_file(&file, "/rw/known", FS_OPEN_WRITE), 0);
-	CHECK(file_read(file, &byte, 1, 0, SOON), -EBADF);
+	CHECK(file_pread(file, &byte, 1, 0, SOON), -EBADF);
 	file_close(file);
 	CHECK(open_file(&file, "/rw/dir", FS_OPEN_READ), 0);
-	CHECK(file_read(file, &byte, 1, 0, SOON), -EISDIR);
+	CHECK(file_pread(file, &byte, 1, 0, SOON), -EISDIR);
 	file_close(file);
 }
 
@@ -140,7 +140,7 @@ static long read_all(struct file *file, unsigned char *ret_bytes, size_t len)
 	size_t done = 0;
 	long n;
 
-	while (done < len && (n = file_read(file, ret_bytes + done, len - done, done, SOON)) > 0)
+	while (done < len && (n = file_pread(file, ret_bytes + done, len - done, done, SOON)) > 0)
 		done += (size_t)n;
 	return (long)done;
 }
@@ -152,7 +152,7 @@ static void big_file(const unsigned char *bytes)
 
 	CHECK(open_file(&file, "/rw/big", FS_OPEN_READ | FS_OPEN_WRITE | FS_OPEN_CREATE), 0);
 	CHECK(file_attributes(file)->size, 0);
-	CHECK(file_write(file, bytes, BIG_LEN, 0, SOON), BIG_LEN);
+	CHECK(file_pwrite(file, bytes, BIG_LEN, 0, SOON), BIG_LEN);
 	CHECK(read_all(file, back, BIG_LEN), BIG_LEN);
 	CHECK(memcmp(bytes, back, BIG_LEN), 0);
 	file_close(file);
@@ -327,7 +327,7 @@ static void many_open(void)
 	for (int i = 0; i < HANDLES; i++)
 		CHECK(open_file(&files[i], "/rw/known", FS_OPEN_READ), 0);
 	for (int i = 0; i < HANDLES; i++)
-		CHECK(file_read(files[i], &byte, 1, (uint64_t)i % 5, SOON), 1);
+		CHECK(file_pread(files[i], &byte, 1, (uint64_t)i % 5, SOON), 1);
 	for (int i = 0; i < HANDLES; i++)
 		file_close(files[i]);
 }
@@ -341,7 +341,7 @@ static void unlinked_file(void)
 	write_text("/rw/doomed", "still");
 	CHECK(open_file(&file, "/rw/doomed", FS_OPEN_READ), 0);
 	CHECK(path_unlink("/rw/doomed", SOON), 0);
-	CHECK(file_read(file, bytes, sizeof(bytes), 0, SOON), 5);
+	CHECK(file_pread(file, bytes, sizeof(bytes), 0, SOON), 5);
 	file_close(file);
 }
 

@@ -187,7 +187,7 @@ int fs_guest_write(struct guest_stream *stream, uint32_t handle, uint64_t offset
 
 int fs_guest_close(struct guest_stream *stream, uint32_t handle)
 {
-	return fs_guest_call(stream, FS_CLOSE, &(struct fs_close){handle}, NULL);
+	return fs_guest_call(stream, FS_CLOSE, &(struct fs_close){.handle = handle}, NULL);
 }
 
 struct fs_read_file fs_guest_whole(const char *path)

@@ -84,7 +84,7 @@ START_TEST(magic_links_are_not_followed)
 	expect_equal(fs_tree_read_is(self, "exe", 0, ""), -ELOOP);
 	expect_equal(fs_tree_read_is(self, "fd/0", 0, ""), -ELOOP);
 	expect_equal(fs_path_stat(self, "exe", 0, &attributes), -ELOOP);
-	expect_equal(fs_path_stat(self, "exe", FS_STAT_NOFOLLOW, &attributes), 0);
+	expect_equal(fs_path_stat(self, "exe", FS_AT_NOFOLLOW, &attributes), 0);
 	expect(S_ISLNK(attributes.mode));
 	close(self);
 }
@@ -98,7 +98,7 @@ START_TEST(links_that_lead_nowhere)
 	expect_equal(fs_tree_open("to-itself", FS_OPEN_READ), -ELOOP);
 	expect_equal(fs_tree_open("to-file", FS_OPEN_READ | FS_OPEN_NOFOLLOW), -ELOOP);
 	expect_equal(fs_tree_open("to-dir/inner", FS_OPEN_READ | FS_OPEN_NOFOLLOW), 0);
-	expect_equal(fs_path_stat(fs_tree.mount, "to-nothing", FS_STAT_NOFOLLOW, &attributes), 0);
+	expect_equal(fs_path_stat(fs_tree.mount, "to-nothing", FS_AT_NOFOLLOW, &attributes), 0);
 	expect(S_ISLNK(attributes.mode));
 	expect_equal(fs_path_stat(fs_tree.mount, "to-dir", 0, &attributes), 0);
 	expect(S_ISDIR(attributes.mode));

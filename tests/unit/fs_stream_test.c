@@ -154,7 +154,7 @@ START_TEST(what_is_not_understood_is_answered)
 		expect_equal(reply.frame.error, ENOTSUP);
 		expect_equal(reply.frame.request_id, 1000 + i);
 	}
-	for (uint16_t type = STREAM_FIRST; type < FS_TYPE_END; type++) {
+	for (uint16_t type = STREAM_FIRST; type <= FS_READ_INTO; type++) {
 		send_raw(&fs, &(struct frame){.length = 18, .type = type, .request_id = type},
 			zeros);
 		reply = fs_guest_receive(&fs);
@@ -217,7 +217,7 @@ START_TEST(what_breaks_a_stream_breaks_one)
 	/* A reader that claims to have read what was never written. */
 	stream = fs_guest_open("/rw", 4096, 4096, NULL);
 	store_relaxed(&stream.pipe.in.shared->read, (uint64_t)1 << 40);
-	fs_guest_send(&stream, FS_CLOSE, &(struct fs_close){5});
+	fs_guest_send(&stream, FS_CLOSE, &(struct fs_close){.handle = 5});
 	expect_failed(&stream);
 	expect_equal(fs_guest_try_open(&fs, "file", FS_OPEN_READ), 0);
 }
@@ -394,7 +394,7 @@ START_TEST(close_does_not_overtake)
 	file_write_pattern(fs_guest_host_path("large"), 9, LARGE);
 	for (unsigned i = 0; i < 20; i++)
 		fs_guest_send(&fs, FS_READ, &read);
-	uint32_t close_id = fs_guest_send(&fs, FS_CLOSE, &(struct fs_close){handle});
+	uint32_t close_id = fs_guest_send(&fs, FS_CLOSE, &(struct fs_close){.handle = handle});
 	uint32_t late_id = fs_guest_send(&fs, FS_READ, &read);
 	for (unsigned i = 0; i < 22; i++) {
 		struct fs_reply reply = fs_guest_receive(&fs);

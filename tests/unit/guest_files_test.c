@@ -97,7 +97,7 @@ static void read_there(void *argument)
 	struct reader *reader = argument;
 	unsigned char bytes[4096];
 
-	script_check(file_read(reader->file, bytes, sizeof(bytes), reader->offset, FOREVER) ==
+	script_check(file_pread(reader->file, bytes, sizeof(bytes), reader->offset, FOREVER) ==
 		     sizeof(bytes));
 	script_check(pattern_match(3, reader->offset, bytes, sizeof(bytes)) == sizeof(bytes));
 	reader->done = true;
@@ -146,16 +146,16 @@ static int give_up(void)
 	script_check(file_open(&file, "/srv/data", FS_OPEN_READ, 0, FOREVER) == 0);
 	/* The answer comes when nobody waits for it any more, and the buffer is not touched. */
 	memset(bytes, 0x55, sizeof(bytes));
-	script_check(file_read(file, bytes, sizeof(bytes), 0, clock_now()) == -ETIMEDOUT);
+	script_check(file_pread(file, bytes, sizeof(bytes), 0, clock_now()) == -ETIMEDOUT);
 	fiber_sleep(in_milliseconds(1));
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		script_check(bytes[i] == 0x55);
-	script_check(file_read(file, bytes, sizeof(bytes), 4096, FOREVER) == sizeof(bytes));
+	script_check(file_pread(file, bytes, sizeof(bytes), 4096, FOREVER) == sizeof(bytes));
 	script_check(pattern_match(3, 4096, bytes, sizeof(bytes)) == sizeof(bytes));
 	file_close(file);
 	/* The answer is longer than what was asked for. */
 	script_check(file_open(&file, "/srv/data", FS_OPEN_READ, 0, FOREVER) == 0);
-	script_check(file_read(file, bytes, 100, 0, FOREVER) == -EPROTO);
+	script_check(file_pread(file, bytes, 100, 0, FOREVER) == -EPROTO);
 	file_close(file);
 	return 0;
 }
@@ -230,8 +230,8 @@ static int lose_stream(void)
 	struct file *file;
 
 	script_check(file_open(&file, "/srv/data", FS_OPEN_READ, 0, FOREVER) == 0);
-	script_check(file_read(file, bytes, sizeof(bytes), 0, FOREVER) == -EIO);
-	script_check(file_read(file, bytes, sizeof(bytes), 0, FOREVER) == -EIO);
+	script_check(file_pread(file, bytes, sizeof(bytes), 0, FOREVER) == -EIO);
+	script_check(file_pread(file, bytes, sizeof(bytes), 0, FOREVER) == -EIO);
 	file_close(file);
 	/* A new file gets a new stream. */
 	script_check(file_open(&file, "/srv/data", FS_OPEN_READ, 0, FOREVER) == 0);

@@ -69,7 +69,7 @@ START_TEST(longest_rename_is_a_frame)
 	const struct fs_rename rename = {.from = {path, sizeof(path)}, .to = {path, sizeof(path)}};
 
 	memset(path, 'p', sizeof(path));
-	ck_assert_uint_eq(wire_encoded_len(&fs_requests[FS_RENAME - STREAM_FIRST], &rename), 8218);
+	ck_assert_uint_eq(wire_encoded_len(&fs_requests[FS_RENAME - STREAM_FIRST], &rename), 8222);
 }
 END_TEST
 
