@@ -11,16 +11,19 @@
 #include "monitor/stream.h"
 #include "protocol/error.h"
 
-/* How many bytes must be there before the frame at the start can be used. */
-static int frame_need(struct stream *stream, const struct ring_span *span, struct frame *ret_frame,
-	size_t *ret_need)
+/* How many bytes must be there before the frame behind 'skip' can be used. */
+static int frame_need(struct stream *stream, const struct ring_span *span, size_t skip,
+	struct frame *ret_frame, size_t *ret_need)
 {
-	int result = frame_decode(ret_frame, span->data, span->len);
+	size_t len = span->len > skip ? span->len - skip : 0;
+	int result = frame_decode(ret_frame, span->data + skip, len);
+
 	*ret_need = result == 1 ? ret_frame->length : FRAME_HEADER_LEN;
 	if (result < 0 || *ret_need > stream->ring[PIPE_GUEST].capacity) {
 		stream_broken(stream, "a frame has an impossible length");
 		return -EPROTO;
 	}
+	*ret_need += skip;
 	return 0;
 }
 
@@ -29,9 +32,10 @@ static bool is_answer(const struct frame *frame)
 	return frame->type == 0 || (frame->flags & FRAME_REPLY) != 0;
 }
 
-int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
+int stream_frame_from(struct stream *stream, size_t *skip, struct frame *ret_frame,
+	const unsigned char **ret_body)
 {
-	size_t announced = 0; /* bytes from the start of the next frame */
+	size_t announced = 0; /* bytes from the start of the ring's */
 	for (;;) {
 		struct ring_span span = ring_peek(&stream->pipe.in);
 		size_t need;
@@ -39,7 +43,7 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 			stream_broken(stream, "impossible ring positions");
 			return -EPROTO;
 		}
-		if (frame_need(stream, &span, ret_frame, &need) < 0)
+		if (frame_need(stream, &span, *skip, ret_frame, &need) < 0)
 			return -EPROTO;
 		if (span.len >= need && stream->turn == 0) {
 			/* The rest comes after the others have had their turn. */
@@ -50,23 +54,35 @@ int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned 
 			stream->turn--;
 		if (span.len >= need && is_answer(ret_frame)) {
 			/* To nothing that was asked: dropped, PROTOCOL.md section 2. */
-			stream_frame_done(stream, ret_frame);
-			announced = 0;
+			*skip = need;
 			continue;
 		}
 		if (span.len >= need) {
-			*ret_body = span.data + FRAME_HEADER_LEN;
+			*ret_body = span.data + *skip + FRAME_HEADER_LEN;
 			return 1;
 		}
 		if (span.end != 0 || stream->guest_closed)
 			return -EPIPE;
-		if (announced == need)
+		/* There is no room for the rest before some of what is skipped is consumed. */
+		if (announced == need || need > stream->ring[PIPE_GUEST].capacity)
 			return 0;
 		/* Announce, look again (the next round), then leave it to the bell. A look that
 		 * finds the header and not the rest waits for more than was announced. */
 		ring_await_data(&stream->pipe.in, need);
 		announced = need;
 	}
+}
+
+int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body)
+{
+	size_t dropped = 0;
+	int result = stream_frame_from(stream, &dropped, ret_frame, ret_body);
+
+	if (dropped > 0) {
+		ring_consume(&stream->pipe.in, dropped);
+		stream_flush(stream);
+	}
+	return result;
 }
 
 bool stream_frame_behind(

@@ -23,7 +23,13 @@ void fs_fail(struct fs_stream *fs, int error)
 	ring_fail(&fs->stream->pipe.out, error);
 	ring_stop(&fs->stream->pipe.in);
 	fs->broken = true;
+	fs_input_end(fs);
+}
+
+void fs_input_end(struct fs_stream *fs)
+{
 	fs->input_ended = true;
+	fs_write_file_end(fs);
 }
 
 /* ---- taking requests */
@@ -32,9 +38,9 @@ void fs_fail(struct fs_stream *fs, int error)
 static bool next_frame(
 	struct fs_stream *fs, struct frame *ret_frame, const unsigned char **ret_body)
 {
-	if (fs->input_ended || fs->writing != NULL || fs->in_flight >= FS_IN_FLIGHT)
+	if (fs->input_ended || fs->in_flight >= FS_IN_FLIGHT)
 		return false;
-	int result = stream_frame(fs->stream, ret_frame, ret_body);
+	int result = stream_frame_from(fs->stream, &fs->taken, ret_frame, ret_body);
 	if (result == 1 && ret_frame->length > fs->max_frame) {
 		stream_broken(fs->stream, "a request is longer than max_frame");
 		result = -EPROTO;
@@ -45,7 +51,8 @@ static bool next_frame(
 	if (result == 1)
 		return true;
 	fs->broken = fs->broken || result == -EPROTO;
-	fs->input_ended = result < 0;
+	if (result < 0)
+		fs_input_end(fs);
 	return false;
 }
 
@@ -77,10 +84,10 @@ static bool take(struct fs_stream *fs)
 		return false;
 	}
 	stats.fs_requests++;
+	fs->taken += frame.length;
 	begin(request);
-	/* Else write_done consumes it. Told to the guest once for all, by fs_pump. */
-	if (fs->writing == NULL)
-		ring_consume(&fs->stream->pipe.in, frame.length);
+	/* Told to the guest once for all, by fs_pump. */
+	fs_write_consume(fs);
 	return true;
 }
 
@@ -124,8 +131,7 @@ static void run_again(struct loop_message *message)
 	fs_pump(fs);
 }
 
-/* The rest of what the guest has sent is for the next turn: others are to have theirs. */
-static void post_again(struct fs_stream *fs)
+void fs_again(struct fs_stream *fs)
 {
 	if (fs->again_posted)
 		return;
@@ -147,7 +153,9 @@ void fs_pump(struct fs_stream *fs)
 		fs_reply_send(fs);
 	while (taken++ < FS_TURN && fs->into_left > 0 && take(fs));
 	if (taken > FS_TURN || fs->into_left == 0)
-		post_again(fs);
+		fs_again(fs);
+	if (fs->input_ended)
+		fs_reply_send(fs); /* what that has ended */
 	stream_flush(fs->stream);
 	end_if_done(fs);
 }
@@ -247,7 +255,8 @@ static void fs_closed(struct stream *stream)
 	struct fs_stream *fs = stream->relay;
 
 	fs->closed = true;
-	fs->left = ring_peek(&stream->pipe.in).len;
+	size_t len = ring_peek(&stream->pipe.in).len;
+	fs->left = len > fs->taken ? len - fs->taken : 0;
 	fs_pump(fs);
 }
 

@@ -11,8 +11,16 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 			.path_at = {offsetof(struct fs_open, path)},
 		},
 	ROW(FS_CLOSE) = {.start = fs_close_start},
-	ROW(FS_READ) = {.start = fs_read_start, .only_reads = true},
-	ROW(FS_WRITE) = {.start = fs_write_start},
+	ROW(FS_READ) = {.start = fs_read_start, .turn = fs_read_turn, .only_reads = true},
+	ROW(FS_WRITE) = {.start = fs_write_start, .turn = fs_write_turn},
+	ROW(FS_WRITE_FILE) =
+		{
+			.start = fs_write_file_start,
+			.work = fs_write_file_work,
+			.finish = fs_write_file_finish,
+			.path_at = {offsetof(struct fs_write_file, path)},
+		},
+	ROW(FS_WRITE_DATA) = {.start = fs_write_data_start, .turn = fs_write_turn},
 	ROW(FS_READ_FILE) =
 		{
 			.start = fs_read_file_start,

@@ -1,13 +1,16 @@
 /*
- * Replies. What is ready is sent first come, first served, as the ring has room. A
- * reply with bytes of a file takes a span of the ring for itself, has the file
- * read into it, and is committed when the bytes are there; meanwhile the others
- * wait. A whole file goes to the end of the queue after each frame, so that what
- * is small does not wait for what is large.
+ * Replies. What is ready is sent first come, first served, as the ring has room. Bytes of a file
+ * that lie in memory are read into the ring at once. Others have to come from a disk, or from a
+ * server. When nothing else is under way a disk may fill a span of the ring; then nothing else can
+ * be sent before it has. Else they are read into memory aside, any number at a time, and copied
+ * when they are there: next to what a disk takes that is little. A whole file goes to the end of
+ * the queue after each frame, so that what is small does not wait for what is large.
  */
 #include "monitor/fs_stream.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "monitor/stats.h"
 #include "protocol/error.h"
@@ -61,6 +64,8 @@ static size_t chunk_len(const struct fs_request *request)
 {
 	size_t most = request->fs->max_frame - FRAME_HEADER_LEN - lead_len(request);
 
+	if (request->aside != NULL)
+		return request->aside_len;
 	if (request->whole_file && most > FS_CHUNK)
 		most = FS_CHUNK;
 	return request->file_left < most ? (size_t)request->file_left : most;
@@ -127,42 +132,124 @@ static void read_done(struct io_op *op, int result)
 }
 
 /*
- * What lies in memory is had at once, so that a turn sends many small files: an operation of
- * io is a turn of the loop for each. Less than all of it can mean that the rest is not in memory,
- * and to the guest it would be the end of the file. The bytes of a turn are bounded, for the other
- * streams.
+ * What lies in memory is had at once: an operation of io is a turn of the loop for each. Less than
+ * all of it can mean that the rest is not in memory, and to the guest it would be the end of the
+ * file; at the file's position what was read is read. The bytes of a turn are bounded, for the
+ * other streams.
  */
 static bool read_now(struct fs_request *request, unsigned char *to)
 {
 	struct fs_stream *fs = request->fs;
 	size_t len = request->file_chunk;
+	long got = io_read_now(request->file_fd, to, len, request->file_offset);
 
-	if (len > fs->read_left ||
-		io_read_now(request->file_fd, to, len, request->file_offset) != (long)len)
+	if (got != (long)len && (got <= 0 || request->file_offset != FS_POSITION))
 		return false;
-	fs->read_left -= len;
-	after_data(request, len);
+	fs->read_left -= (size_t)got < fs->read_left ? (size_t)got : fs->read_left;
+	after_data(request, (size_t)got);
 	return true;
 }
 
-static void send_data(struct fs_request *request)
+/* ---- memory aside */
+
+static bool fits_aside(const struct fs_stream *fs, const struct fs_request *request)
+{
+	return fs->aside == 0 || fs->aside + request->file_chunk <= FS_ASIDE_MOST;
+}
+
+static void aside_done(struct io_op *op, int result)
+{
+	struct fs_request *request = io_container(op, struct fs_request, op);
+	struct fs_stream *fs = request->fs;
+
+	if (result < 0) {
+		fs_reply_drop_aside(request);
+		fs_request_go_on(request, result);
+	} else {
+		request->aside_len = (size_t)result;
+		fs_queue_push(&fs->ready, request);
+	}
+	fs_pump(fs);
+}
+
+static void read_aside(struct fs_request *request)
 {
 	struct fs_stream *fs = request->fs;
-	struct ring_span span = ring_reserve(&fs->stream->pipe.out);
 
-	request->file_chunk = chunk_len(request);
-	write_lead(request, span.data, span.len);
-	if (request->whole_file && request->file_chunk == 0) {
-		after_data(request, 0);
+	if (!fits_aside(fs, request)) {
+		fs_queue_push(&fs->cold, request);
 		return;
 	}
-	unsigned char *to = span.data + request->file_lead + FRAME_HEADER_LEN;
-	if (read_now(request, to))
+	request->aside = malloc(request->file_chunk + 1); /* of no bytes, too */
+	if (request->aside == NULL) {
+		fs_request_go_on(request, -ENOMEM);
 		return;
+	}
+	fs->aside += request->file_chunk;
+	request->op.done = aside_done;
+	io_read(fs_io(fs), &request->op, request->file_fd, request->aside, request->file_chunk,
+		request->file_offset);
+}
+
+void fs_reply_drop_aside(struct fs_request *request)
+{
+	struct fs_stream *fs = request->fs;
+
+	if (request->aside == NULL)
+		return;
+	free(request->aside);
+	request->aside = NULL;
+	fs->aside -= request->file_chunk;
+	while (fs->cold.first != NULL && fits_aside(fs, fs->cold.first))
+		read_aside(fs_queue_pop(&fs->cold));
+}
+
+static void send_aside(struct fs_request *request, unsigned char *to)
+{
+	size_t len = request->aside_len;
+
+	memcpy(to, request->aside, len);
+	fs_reply_drop_aside(request);
+	after_data(request, len);
+}
+
+/* ---- bytes of files, by whichever way */
+
+/* A server or a daemon may take for ever. */
+static bool may_own_span(const struct fs_stream *fs)
+{
+	return fs->in_flight == 1 && fs->root.local;
+}
+
+static void read_from_disk(struct fs_request *request, unsigned char *to)
+{
+	struct fs_stream *fs = request->fs;
+
+	if (!may_own_span(fs)) {
+		request->attributes_due = request->file_lead > 0;
+		read_aside(request);
+		return;
+	}
 	fs->reading = request;
 	request->op.done = read_done;
 	io_read(fs_io(fs), &request->op, request->file_fd, to, request->file_chunk,
 		request->file_offset);
+}
+
+static void send_data(struct fs_request *request)
+{
+	struct ring_span span = ring_reserve(&request->fs->stream->pipe.out);
+
+	if (request->aside == NULL)
+		request->file_chunk = chunk_len(request);
+	write_lead(request, span.data, span.len);
+	unsigned char *to = span.data + request->file_lead + FRAME_HEADER_LEN;
+	if (request->aside != NULL)
+		send_aside(request, to);
+	else if (request->whole_file && request->file_chunk == 0)
+		after_data(request, 0);
+	else if (!read_now(request, to))
+		read_from_disk(request, to);
 }
 
 /* ---- the queue */
@@ -175,7 +262,7 @@ static bool look_at_reader(struct fs_stream *fs)
 	if (end == -RING_EPROTO && !fs->broken) {
 		stream_broken(fs->stream, "impossible ring positions");
 		fs->broken = true;
-		fs->input_ended = true;
+		fs_input_end(fs);
 	}
 	fs->unread = fs->unread || end != 0;
 	return !fs_mute(fs);
@@ -203,13 +290,21 @@ static bool has_room(const struct fs_request *request)
 	return ring_reserve(&stream->pipe.out).len >= least || stream_room(stream, wait);
 }
 
+/* Are there bytes left of this turn? If not, it goes on in the next. */
+static bool has_turn(const struct fs_request *request)
+{
+	if (request->sends_data && request->fs->read_left == 0)
+		fs_again(request->fs);
+	return !request->sends_data || request->fs->read_left > 0;
+}
+
 void fs_reply_send(struct fs_stream *fs)
 {
 	while (fs->reading == NULL && fs->ready.first != NULL) {
 		struct fs_request *request = fs->ready.first;
 
 		/* A reader's end is room enough. */
-		if (!fs_mute(fs) && !has_room(request))
+		if (!fs_mute(fs) && (!has_turn(request) || !has_room(request)))
 			return;
 		fs_queue_pop(&fs->ready);
 		if (!look_at_reader(fs))

@@ -116,7 +116,7 @@ struct fs_request *fs_request_new(
 	memcpy(&request->body, &decoded, sizeof(request->body));
 	request->operation = operation;
 	request->frame = *frame;
-	request->end = ring_consumer_position(&fs->stream->pipe.in) + frame->length;
+	request->end = ring_consumer_position(&fs->stream->pipe.in) + fs->taken + frame->length;
 	request->result = result;
 	return request;
 }
@@ -225,14 +225,15 @@ void fs_close_fd(struct fs_stream *fs, int fd)
 		io_close_file(fs_io(fs), fd);
 }
 
-/* The next in line; what nobody will see the outcome of is not begun. */
+/* The next in line; what nobody will see the outcome of is not begun, unless it changes something.
+ */
 static void leave_lane(struct fs_stream *fs, struct fs_lane *lane)
 {
 	struct fs_request *next;
 
 	lane->active = NULL;
 	while (lane->active == NULL && (next = fs_queue_pop(&lane->waiting)) != NULL) {
-		if (!fs_mute(fs)) {
+		if (!fs_mute(fs) || !next->operation->only_reads) {
 			take_lane(lane, next);
 			continue;
 		}
@@ -246,7 +247,7 @@ void fs_request_free(struct fs_request *request)
 	struct fs_stream *fs = request->fs;
 	struct fs_lane *lane = request->lane;
 
-	assert(fs->reading != request && fs->writing != request);
+	assert(fs->reading != request && !request->in_ring && request->uploading == NULL);
 	for (unsigned i = 0; i < 2; i++) {
 		if (request->held[i] != FS_HANDLE_NONE)
 			fs_close_fd(fs, fs_handles_leave(&fs->handles, request->held[i]));
@@ -256,6 +257,7 @@ void fs_request_free(struct fs_request *request)
 	fs_close_fd(fs, request->fd);
 	if (request->cached != FS_CACHE_NONE)
 		fs_cache_leave(fs->cache, request->cached);
+	fs_reply_drop_aside(request);
 	free(request);
 	fs->in_flight--;
 	if (lane != NULL)

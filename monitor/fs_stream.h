@@ -8,13 +8,15 @@
  * freed. Requests pass each other in all of these.
  *
  * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
- * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open. File data is
- * read into and written from the rings; what FS_READ_INTO sends at once passes through
- * loop_scratch. A guest that reads no replies stops its own stream.
+ * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open, FS_ASIDE_MOST bytes of
+ * files. A guest that reads no replies stops its own stream.
  *
- * One operation at most owns a span of each ring: 'reading' the outgoing one,
- * 'writing' the incoming one, whose frame stays at the ring's head until the
- * file system has its bytes. FS_READ_INTO owns no span of these rings: the guest says which memory
+ * File data is written from the ring: its frame stays there until the file system has its bytes
+ * (fs_write.c), and those behind it are taken meanwhile. It is read into the ring at once when it
+ * lies in memory. What has to come from a disk first owns a span of the ring when
+ * nothing else is to be answered ('reading'), and else is read into memory aside, so that no reply
+ * waits for another's disk (fs_reply.c). What FS_READ_INTO sends at once passes through loop_scratch;
+ * it owns no span of these rings: the guest says which memory
  * of its own is to be filled (fs_read_into.c), and any number of them are under way.
  */
 #ifndef FERRULE_MONITOR_FS_STREAM_H
@@ -36,6 +38,8 @@
 #define FS_TURN_READ (256u << 10) /* bytes of files in one turn without an operation of io */
 #define FS_TURN_INTO (4u << 20)   /* the same of FS_READ_INTO, which serve many streams */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
+#define FS_ASIDE_MOST (1u << 20)  /* bytes of files read into memory aside; one read in any case */
+#define FS_UPLOADS   16u          /* FS_WRITE_FILE under way; then EMFILE */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
 struct fs_stream;
@@ -57,7 +61,7 @@ struct fs_lane {
 enum fs_progress {
 	FS_ANSWER,       /* reply is set */
 	FS_WORK,         /* next is work(), on a worker */
-	FS_LATER,        /* an operation of io is under way */
+	FS_LATER,        /* an operation of io is under way; or the request is gone */
 	FS_DATA,         /* file_* says what to send (fs_reply.c) */
 	FS_TURN_OF_LANE, /* 'lane' is set: turn() is next when it is free */
 };
@@ -85,6 +89,8 @@ struct fs_request {
 		struct fs_close close;
 		struct fs_read read;
 		struct fs_write write;
+		struct fs_data data; /* of FS_WRITE_DATA */
+		struct fs_write_file write_file;
 		struct fs_read_file read_file;
 		struct fs_stat stat;
 		struct fs_list list;
@@ -100,6 +106,7 @@ struct fs_request {
 		struct fs_opened opened;
 		struct fs_attributes attributes;
 		struct fs_written written;
+		struct fs_file_written file_written;
 		struct fs_data data;
 		struct fs_was_read was_read;
 	} reply;
@@ -120,8 +127,19 @@ struct fs_request {
 	uint64_t file_left; /* the most to send still */
 	size_t file_chunk;  /* bytes asked of the read under way */
 	size_t file_lead;   /* bytes of the span before the frame header */
+	unsigned char *aside; /* file_chunk bytes, or the first 'aside_len' of them have come; NULL: none */
+	size_t aside_len;
 
-	size_t written;        /* FS_WRITE: bytes so far */
+	/* FS_WRITE, FS_WRITE_DATA */
+	struct fs_request *next_write; /* in fs->writes */
+	bool in_ring;                  /* it is there: the bytes are still in use */
+	struct wire_bytes bytes;       /* in the ring */
+	uint64_t write_offset;         /* UINT64_MAX: at the position, or the end */
+	size_t written;                /* bytes so far */
+	struct fs_request *upload;     /* FS_WRITE_DATA: whose bytes they are */
+
+	struct fs_upload *uploading; /* FS_WRITE_FILE, until its last byte is written (fs_write_file.c) */
+
 	struct stream *target; /* FS_READ_INTO: pinned while an operation reads into its ring */
 	struct io_op op;
 	struct worker_job job;
@@ -141,11 +159,17 @@ struct fs_stream {
 	uint64_t left;    /* once closed: bytes that were in the ring */
 
 	unsigned in_flight;
-	struct fs_request *writing;
+	size_t taken; /* bytes of the ring that are taken and, because of 'writes', not consumed */
+	struct fs_request *writes; /* whose bytes lie in the ring, in that order */
+	struct fs_request **last_write;
+	struct fs_upload *uploads;
 	struct fs_request *reading;
+	size_t aside; /* bytes of requests' 'aside' */
+	struct fs_queue cold; /* wait for others to give theirs back */
 	size_t read_left; /* of FS_TURN_READ */
 	size_t into_left; /* of FS_TURN_INTO */
 	struct fs_queue ready;
+	struct fs_lane positions;   /* what is read and written at a file's position or its end */
 	struct fs_lane files;       /* FS_READ_FILE */
 	struct fs_lane lists;       /* FS_LIST */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
@@ -174,6 +198,8 @@ void fs_pump(struct fs_stream *fs);
 bool fs_mute(const struct fs_stream *fs);
 /* Memory ran out for what cannot be answered. */
 void fs_fail(struct fs_stream *fs, int error);
+/* No request will be taken any more. */
+void fs_input_end(struct fs_stream *fs);
 
 /* fs_request.c */
 
@@ -202,10 +228,15 @@ struct io *fs_io(const struct fs_stream *fs);
  */
 void fs_close_fd(struct fs_stream *fs, int fd);
 
+/* Goes on with this stream in the loop's next turn: others are to have theirs. */
+void fs_again(struct fs_stream *fs);
+
 /* fs_reply.c */
 
 /* Sends of what is ready as much as there is room for. */
 void fs_reply_send(struct fs_stream *fs);
+/* Gives back the memory aside of this request, if it has any: others may wait for it. */
+void fs_reply_drop_aside(struct fs_request *request);
 
 /* fs_name.c */
 /* May the guest change something under the mount? 0, or -EROFS with a line in the log. */
@@ -230,8 +261,28 @@ int fs_list_work(struct fs_request *request);
 /* fs_data.c */
 int fs_close_start(struct fs_request *request);
 int fs_read_start(struct fs_request *request);
-int fs_write_start(struct fs_request *request);
+int fs_read_turn(struct fs_request *request);
 int fs_sync_start(struct fs_request *request);
+
+/* fs_write.c */
+int fs_write_start(struct fs_request *request);
+int fs_write_turn(struct fs_request *request);
+/* request->bytes lie in the ring, and stay there until fs_write_leave or until they are written. */
+void fs_write_enter(struct fs_request *request);
+void fs_write_leave(struct fs_request *request);
+/* Writes what is left of them to the descriptor of directory[0]; then it is the upload's, or ready. */
+void fs_write_begin(struct fs_request *request);
+/* Gives back what of the ring was taken and is not in use. */
+void fs_write_consume(struct fs_stream *fs);
+
+/* fs_write_file.c */
+int fs_write_file_start(struct fs_request *request);
+int fs_write_file_work(struct fs_request *request);
+int fs_write_file_finish(struct fs_request *request);
+int fs_write_data_start(struct fs_request *request);
+void fs_write_data_done(struct fs_request *request, int error);
+/* No more bytes will come. */
+void fs_write_file_end(struct fs_stream *fs);
 
 /* fs_whole.c */
 int fs_read_file_start(struct fs_request *request);

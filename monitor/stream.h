@@ -155,6 +155,12 @@ void stream_broken(struct stream *stream, const char *rule);
  */
 int stream_frame(struct stream *stream, struct frame *ret_frame, const unsigned char **ret_body);
 /*
+ * The same for the frame behind *skip bytes, which the caller has taken and not consumed yet. Answers, which are
+ * dropped, are added to them. 0 also: there is no room for all of the frame until some of those bytes are consumed.
+ */
+int stream_frame_from(struct stream *stream, size_t *skip, struct frame *ret_frame,
+		const unsigned char **ret_body);
+/*
  * The next whole frame behind 'skip' bytes, which are frames that stream_frame and this gave and that are not done
  * yet. False: none now, or none that may be taken: stream_frame tells once those before it are done.
  */

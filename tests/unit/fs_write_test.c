@@ -1,0 +1,485 @@
+/*
+ * Bytes that move in both directions at once: many writes under way, what is read and written at a
+ * file's position and end, whole files written, and reads that have to wait for the disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lib/fs_guest.h"
+#include "tests/lib/random.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/suite.h"
+
+#define PIECE 30000u /* bytes of a frame */
+#define LARGE (2u << 20)
+
+static struct guest_stream fs;
+
+static void setup(void)
+{
+	fs_guest_setup();
+	file_write(fs_guest_host_path("file"), "hello", 5);
+	fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+}
+
+/* A frame with this id and these flags. */
+static void send_frame(enum fs_type type, uint32_t flags, uint32_t id, const void *body)
+{
+	static unsigned char bytes[FS_GUEST_RING];
+	struct frame frame = {.flags = (uint16_t)flags, .request_id = id};
+	size_t len =
+		wire_encode(&fs_requests[type - STREAM_FIRST], &frame, body, bytes, sizeof(bytes));
+
+	expect(len > 0);
+	guest_write(fs.guest, &fs.pipe, fs.slot, bytes, len);
+}
+
+static void send_data(uint32_t flags, uint32_t id, const void *bytes, size_t len)
+{
+	struct fs_data data = {.data = {bytes, len}};
+
+	send_frame(FS_WRITE_DATA, flags, id, &data);
+}
+
+static void expect_host_pattern(const char *name, uint64_t key, uint64_t len)
+{
+	char *wanted = scratch_path("wanted-%d", (int)getpid());
+
+	file_write_pattern(wanted, key, len);
+	expect_same_file(fs_guest_host_path(name), wanted);
+	free(wanted);
+}
+
+static void expect_host_text(const char *name, const char *text)
+{
+	char *wanted = scratch_path("wanted-%d", (int)getpid());
+
+	file_write(wanted, text, strlen(text));
+	expect_same_file(fs_guest_host_path(name), wanted);
+	free(wanted);
+}
+
+/* What nobody answers for. Within 5 s. */
+static void await_size(const char *name, off_t size)
+{
+	struct stat now = {0};
+
+	for (unsigned i = 0; i < 500; i++) {
+		if (stat(fs_guest_host_path(name), &now) == 0 && now.st_size >= size)
+			break;
+		usleep(10000);
+	}
+	expect_equal(now.st_size, size);
+}
+
+/* ---- writes */
+
+/* More than the ring holds, none of them waited for; a look at another file in between. */
+START_TEST(writes_are_under_way_together)
+{
+	static unsigned char bytes[PIECE];
+	uint32_t handle = fs_guest_handle(&fs, "new", FS_OPEN_WRITE | FS_OPEN_CREATE);
+	unsigned sent = 0, answered = 0, looked = 0;
+
+	while (answered < LARGE / PIECE) {
+		while (sent < LARGE / PIECE && sent - answered < 6) {
+			struct fs_write write = {.handle = handle,
+				.offset = (uint64_t)sent * PIECE,
+				.data = {bytes, PIECE}};
+			pattern_fill(5, write.offset, bytes, PIECE);
+			send_frame(FS_WRITE, 0, 1000 + sent++, &write);
+			struct fs_stat stat = {.path = fs_guest_bytes("file")};
+			send_frame(FS_STAT, 0, 1, &stat);
+		}
+		struct fs_reply reply = fs_guest_receive(&fs);
+		expect_equal(reply.frame.error, 0);
+		if (reply.frame.type == FS_WRITE)
+			answered++;
+		else
+			looked++;
+	}
+	while (looked < sent) {
+		expect_equal(fs_guest_receive(&fs).frame.type, FS_STAT);
+		looked++;
+	}
+	expect_host_pattern("new", 5, LARGE / PIECE * PIECE);
+}
+END_TEST
+
+/* Sent without waiting, they stand in the file in that order. */
+START_TEST(appends_keep_their_order)
+{
+	uint32_t handle =
+		fs_guest_handle(&fs, "log", FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_APPEND);
+	char wanted[64 * 8 + 1] = "", line[16];
+
+	for (unsigned i = 0; i < 32; i++) {
+		snprintf(line, sizeof(line), "line %02u\n", i);
+		strcat(wanted, line);
+		struct fs_write write = {.handle = handle,
+			.offset = i % 2 == 0 ? 0 : FS_POSITION,
+			.data = {line, strlen(line)}};
+		send_frame(FS_WRITE, 0, i, &write);
+	}
+	for (unsigned i = 0; i < 32; i++) {
+		struct fs_reply reply = fs_guest_receive(&fs);
+		expect_equal(reply.frame.error, 0);
+		expect_equal(reply.frame.request_id, i);
+	}
+	expect_host_text("log", wanted);
+}
+END_TEST
+
+static void expect_read_at_position(uint32_t handle, uint32_t len, const char *text)
+{
+	struct wire_bytes data;
+
+	expect_equal(fs_guest_read(&fs, handle, len, FS_POSITION, &data), 0);
+	expect_equal(data.len, strlen(text));
+	expect(memcmp(data.data, text, data.len) == 0);
+}
+
+START_TEST(a_position_moves)
+{
+	uint32_t handle = fs_guest_handle(&fs, "file", FS_OPEN_READ | FS_OPEN_WRITE);
+	struct wire_bytes data;
+
+	expect_read_at_position(handle, 2, "he");
+	expect_equal(fs_guest_read(&fs, handle, 5, 0, &data), 0);
+	expect_read_at_position(handle, 1, "l");
+	expect_equal(fs_guest_write(&fs, handle, FS_POSITION, "LO", 2), 0);
+	expect_equal(fs_guest_write(&fs, handle, FS_POSITION, "!", 1), 0);
+	expect_read_at_position(handle, 5, "");
+	expect_host_text("file", "helLO!");
+	expect_equal(fs_guest_write(&fs, handle, 0, "", 0), 0);
+}
+END_TEST
+
+/* CloseStream takes nothing back of what was sent before it. */
+START_TEST(what_was_sent_before_the_end_is_written)
+{
+	static unsigned char bytes[PIECE];
+	uint32_t handle = fs_guest_handle(&fs, "last", FS_OPEN_WRITE | FS_OPEN_CREATE);
+	uint32_t log = fs_guest_handle(&fs, "log", FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_APPEND);
+
+	for (unsigned i = 0; i < 7; i++) {
+		struct fs_write write = {
+			.handle = handle, .offset = (uint64_t)i * PIECE, .data = {bytes, PIECE}};
+		pattern_fill(6, write.offset, bytes, PIECE);
+		send_frame(FS_WRITE, 0, i, &write);
+		write = (struct fs_write){.handle = log, .data = {"x", 1}};
+		send_frame(FS_WRITE, 0, 100 + i, &write);
+	}
+	guest_stream_close(&fs);
+	await_size("last", 7 * PIECE);
+	await_size("log", 7);
+	expect_host_pattern("last", 6, 7 * PIECE);
+	expect_host_text("log", "xxxxxxx");
+}
+END_TEST
+
+/* ---- whole files */
+
+static void begin_file(uint32_t id, uint32_t more, const char *path, uint32_t flags)
+{
+	struct fs_write_file write = {.flags = flags, .mode = 0640, .path = fs_guest_bytes(path)};
+
+	send_frame(FS_WRITE_FILE, more, id, &write);
+}
+
+static int file_end(uint32_t id, struct fs_file_written *ret_written)
+{
+	struct fs_reply reply = fs_guest_receive(&fs);
+
+	expect_equal(reply.frame.request_id, id);
+	expect_equal(reply.frame.type, FS_WRITE_FILE);
+	if (reply.frame.error == 0)
+		expect_equal(wire_decode(&fs_replies[FS_WRITE_FILE - STREAM_FIRST], ret_written,
+				     reply.body, reply.len),
+			0);
+	return (int)reply.frame.error;
+}
+
+static void send_pattern(uint32_t id, uint64_t key, uint64_t len)
+{
+	static unsigned char bytes[PIECE];
+
+	for (uint64_t at = 0; at < len; at += PIECE) {
+		size_t some = len - at < PIECE ? (size_t)(len - at) : PIECE;
+		pattern_fill(key, at, bytes, some);
+		send_data(FRAME_MORE, id, bytes, some);
+	}
+	send_data(0, id, "", 0);
+}
+
+#define NEW (FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_TRUNCATE)
+
+START_TEST(files_are_written_whole)
+{
+	static const uint64_t sizes[] = {0, 1, PIECE - 1, PIECE, PIECE + 1, LARGE};
+	struct fs_file_written written;
+	struct stat stat_now;
+	char name[32];
+
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		snprintf(name, sizeof(name), "size-%u", i);
+		begin_file(7 + i, FRAME_MORE, name, NEW | (i % 2 ? FS_WRITE_FILE_SYNC : 0));
+		send_pattern(7 + i, i, sizes[i]);
+		expect_equal(file_end(7 + i, &written), 0);
+		expect_equal(written.length, sizes[i]);
+		expect_equal(written.attributes.size, sizes[i]);
+		expect_host_pattern(name, i, sizes[i]);
+		expect_equal(stat(fs_guest_host_path(name), &stat_now), 0);
+		expect_equal(stat_now.st_mode & 0777, 0640);
+	}
+	begin_file(3, 0, "empty", NEW);
+	expect_equal(file_end(3, &written), 0);
+	expect_host_text("empty", "");
+}
+END_TEST
+
+/* Two at once, frame by frame in turn, and requests between. */
+START_TEST(files_are_written_side_by_side)
+{
+	static unsigned char bytes[2][PIECE];
+	struct fs_file_written written;
+	unsigned ends = 0;
+
+	begin_file(1, FRAME_MORE, "one", NEW);
+	begin_file(2, FRAME_MORE, "two", NEW);
+	for (unsigned i = 0; i < 20; i++) {
+		struct fs_stat look = {.path = fs_guest_bytes("file")};
+		for (unsigned f = 0; f < 2; f++) {
+			pattern_fill(40 + f, (uint64_t)i * PIECE, bytes[f], PIECE);
+			send_data(i < 19 ? FRAME_MORE : 0, 1 + f, bytes[f], PIECE);
+		}
+		send_frame(FS_STAT, 0, 99, &look);
+	}
+	for (unsigned i = 0; i < 22; i++) {
+		struct fs_reply reply = fs_guest_receive(&fs);
+		expect_equal(reply.frame.error, 0);
+		if (reply.frame.type != FS_WRITE_FILE)
+			continue;
+		expect_equal(wire_decode(&fs_replies[FS_WRITE_FILE - STREAM_FIRST], &written,
+				     reply.body, reply.len),
+			0);
+		expect_equal(written.length, 20 * PIECE);
+		ends++;
+	}
+	expect_equal(ends, 2);
+	expect_host_pattern("one", 40, 20 * PIECE);
+	expect_host_pattern("two", 41, 20 * PIECE);
+}
+END_TEST
+
+START_TEST(files_that_cannot_be_written)
+{
+	static const struct {
+		const char *path;
+		uint32_t flags;
+		int error;
+	} rows[] = {
+		{"file", NEW | FS_OPEN_EXCLUSIVE, EEXIST},
+		{"nothing/file", NEW, ENOENT},
+		{"file/file", NEW, ENOTDIR},
+		{"absent", FS_OPEN_WRITE, ENOENT},
+		{"../out", NEW, EXDEV},
+		{"/out", NEW, EXDEV},
+		{".", FS_OPEN_WRITE, EISDIR},
+		{"file", FS_OPEN_READ | FS_OPEN_WRITE, EINVAL},
+		{"file", FS_OPEN_TRUNCATE, EINVAL},
+		{"file", NEW | 1u << 20, EINVAL},
+		{"file", FS_OPEN_WRITE | FS_OPEN_DIRECTORY, EINVAL},
+	};
+	struct fs_file_written written;
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin_file(i, FRAME_MORE, rows[i].path, rows[i].flags);
+		send_data(FRAME_MORE, i, "lost", 4);
+		send_data(0, i, "lost", 4);
+		expect_equal(file_end(i, &written), rows[i].error);
+	}
+	expect_host_text("file", "hello");
+	/* Bytes of nothing are nobody's; the stream goes on. */
+	send_data(0, 77, "lost", 4);
+	expect_equal(fs_guest_call(
+			     &fs, FS_STAT, &(struct fs_stat){.path = fs_guest_bytes("file")}, NULL),
+		0);
+	struct guest_stream writable = fs;
+	fs = fs_guest_open("/ro", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	begin_file(5, 0, "file", NEW);
+	expect_equal(file_end(5, &written), EROFS);
+	guest_stream_close(&fs);
+	fs = writable;
+}
+END_TEST
+
+START_TEST(so_many_files_at_once)
+{
+	struct fs_file_written written;
+	char name[32];
+
+	for (unsigned i = 0; i < 17; i++) {
+		snprintf(name, sizeof(name), "many-%u", i);
+		begin_file(i, FRAME_MORE, name, NEW);
+	}
+	expect_equal(file_end(16, &written), EMFILE);
+	for (unsigned i = 0; i < 16; i++) {
+		send_data(0, i, "text", 4);
+		expect_equal(file_end(i, &written), 0);
+		expect_equal(written.length, 4);
+	}
+}
+END_TEST
+
+START_TEST(a_file_is_written_behind_its_end)
+{
+	struct fs_file_written written;
+
+	begin_file(1, FRAME_MORE, "file", FS_OPEN_WRITE | FS_OPEN_APPEND);
+	send_data(FRAME_MORE, 1, ", ", 2);
+	send_data(FRAME_MORE, 1, "wor", 3);
+	send_data(0, 1, "ld", 2);
+	expect_equal(file_end(1, &written), 0);
+	expect_equal(written.length, 7);
+	expect_host_text("file", "hello, world");
+	begin_file(2, FRAME_MORE, "file", FS_OPEN_WRITE);
+	send_data(0, 2, "HE", 2);
+	expect_equal(file_end(2, &written), 0);
+	expect_host_text("file", "HEllo, world");
+}
+END_TEST
+
+/* The guest finishes its direction in the middle: what came is there, and that is told. */
+START_TEST(a_file_that_breaks_off)
+{
+	struct fs_file_written written;
+
+	begin_file(1, FRAME_MORE, "half", NEW);
+	send_data(FRAME_MORE, 1, "half", 4);
+	ring_finish(&fs.pipe.out);
+	guest_flush(fs.guest, &fs.pipe, fs.slot);
+	expect_equal(file_end(1, &written), ECANCELED);
+	expect_host_text("half", "half");
+	guest_stream_close(&fs);
+	fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	begin_file(1, FRAME_MORE, "closed", NEW);
+	send_data(FRAME_MORE, 1, "half", 4);
+	guest_stream_close(&fs);
+	await_size("closed", 4);
+	expect_host_text("closed", "half");
+}
+END_TEST
+
+/* ---- reads that wait */
+
+/* From a disk, many at a time and more than is read aside at once; each reply is its own. */
+START_TEST(cold_reads_go_side_by_side)
+{
+	static unsigned char wanted[100000];
+	unsigned got = 0;
+
+	file_write_pattern(fs_guest_host_path("cold"), 11, 40 * sizeof(wanted));
+	fs_guest_make_cold("cold");
+	uint32_t handle = fs_guest_handle(&fs, "cold", FS_OPEN_READ);
+	for (unsigned i = 0; i < 40; i++) {
+		struct fs_read read = {.handle = handle,
+			.length = sizeof(wanted),
+			.offset = (uint64_t)(i * 17 % 40) * sizeof(wanted)};
+		send_frame(FS_READ, 0, i, &read);
+	}
+	struct fs_stat look = {.path = fs_guest_bytes("file")};
+	send_frame(FS_STAT, 0, 99, &look);
+	for (unsigned i = 0; i < 41; i++) {
+		struct fs_reply reply = fs_guest_receive(&fs);
+		expect_equal(reply.frame.error, 0);
+		if (reply.frame.type == FS_STAT)
+			continue;
+		uint64_t at = reply.frame.request_id * 17 % 40 * sizeof(wanted);
+		pattern_fill(11, at, wanted, sizeof(wanted));
+		expect_equal(reply.len, sizeof(wanted));
+		expect(memcmp(reply.body, wanted, reply.len) == 0);
+		got++;
+	}
+	expect_equal(got, 40);
+}
+END_TEST
+
+/* The guest goes while they are under way, and some wait for memory. */
+START_TEST(nobody_waits_for_cold_reads)
+{
+	file_write_pattern(fs_guest_host_path("cold"), 11, LARGE);
+	for (unsigned round = 0; round < 5; round++) {
+		fs_guest_make_cold("cold");
+		uint32_t handle = fs_guest_handle(&fs, "cold", FS_OPEN_READ);
+		for (unsigned i = 0; i < 60; i++) {
+			struct fs_read read = {.handle = handle,
+				.length = 100000,
+				.offset = (uint64_t)(i % 20) * 100000};
+			send_frame(FS_READ, 0, i, &read);
+		}
+		guest_stream_close(&fs);
+		fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	}
+}
+END_TEST
+
+/* Whole files from the disk with others beside them. */
+START_TEST(cold_files_side_by_side)
+{
+	struct fs_guest_file files[4];
+	unsigned ends = 0;
+	char name[32];
+
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "cold-%u", i);
+		file_write_pattern(fs_guest_host_path(name), i, LARGE + i);
+		fs_guest_make_cold(name);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "cold-%u", i);
+		struct fs_read_file read = fs_guest_whole(name);
+		files[i] = (struct fs_guest_file){.key = i};
+		send_frame(FS_READ_FILE, 0, i, &read);
+	}
+	while (ends < 4) {
+		struct fs_reply reply = fs_guest_receive(&fs);
+		struct fs_guest_file *file = &files[reply.frame.request_id];
+		if (fs_guest_take_piece(file, &reply))
+			continue;
+		expect_equal(file->got, LARGE + reply.frame.request_id);
+		ends++;
+	}
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tcase = tcase_create("writes");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_checked_fixture(tcase, setup, fs_guest_teardown);
+	tcase_add_test(tcase, writes_are_under_way_together);
+	tcase_add_test(tcase, appends_keep_their_order);
+	tcase_add_test(tcase, a_position_moves);
+	tcase_add_test(tcase, what_was_sent_before_the_end_is_written);
+	tcase_add_test(tcase, files_are_written_whole);
+	tcase_add_test(tcase, files_are_written_side_by_side);
+	tcase_add_test(tcase, files_that_cannot_be_written);
+	tcase_add_test(tcase, so_many_files_at_once);
+	tcase_add_test(tcase, a_file_is_written_behind_its_end);
+	tcase_add_test(tcase, a_file_that_breaks_off);
+	tcase_add_test(tcase, cold_reads_go_side_by_side);
+	tcase_add_test(tcase, nobody_waits_for_cold_reads);
+	tcase_add_test(tcase, cold_files_side_by_side);
+	Suite *suite = suite_create("fs_write");
+	suite_add_tcase(suite, tcase);
+	expect_equal(scratch_create(), 0);
+	int status = suite_run(suite);
+	scratch_remove();
+	return status;
+}
