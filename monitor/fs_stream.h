@@ -281,6 +281,8 @@ int fs_write_file_work(struct fs_request *request);
 int fs_write_file_finish(struct fs_request *request);
 int fs_write_data_start(struct fs_request *request);
 void fs_write_data_done(struct fs_request *request, int error);
+/* Of an FS_WRITE_FILE. */
+bool fs_write_file_failed(const struct fs_request *request);
 /* No more bytes will come. */
 void fs_write_file_end(struct fs_stream *fs);
 

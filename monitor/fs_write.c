@@ -102,7 +102,12 @@ void fs_write_begin(struct fs_request *request)
 
 int fs_write_turn(struct fs_request *request)
 {
-	fs_write_begin(request);
+	if (request->upload != NULL && fs_write_file_failed(request->upload)) {
+		fs_write_leave(request);
+		fs_write_data_done(request, 0);
+	} else {
+		fs_write_begin(request);
+	}
 	return FS_LATER;
 }
 

@@ -111,6 +111,12 @@ void fs_write_data_done(struct fs_request *data, int error)
 	end_if_done(upload);
 }
 
+/* What is appended behind bytes that are missing would be in the wrong place. */
+bool fs_write_file_failed(const struct fs_request *request)
+{
+	return request->uploading->error < 0;
+}
+
 static struct fs_upload *find_upload(const struct fs_stream *fs, uint32_t request_id)
 {
 	struct fs_upload *upload = fs->uploads;

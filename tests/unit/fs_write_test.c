@@ -182,6 +182,31 @@ START_TEST(what_was_sent_before_the_end_is_written)
 }
 END_TEST
 
+/* Behind writes and half a file comes what is no frame: the stream ends, and the next one works. */
+START_TEST(a_guest_that_breaks_a_rule_meanwhile)
+{
+	static unsigned char bytes[PIECE];
+	struct fs_write_file half = {
+		.flags = FS_OPEN_WRITE | FS_OPEN_CREATE, .path = fs_guest_bytes("half")};
+
+	for (unsigned round = 0; round < 20; round++) {
+		uint32_t handle = fs_guest_handle(&fs, "new", FS_OPEN_WRITE | FS_OPEN_CREATE);
+		send_frame(FS_WRITE_FILE, FRAME_MORE, 50, &half);
+		for (unsigned i = 0; i < 6; i++) {
+			struct fs_write write = {.handle = handle,
+				.offset = i % 2 ? FS_POSITION : i,
+				.data = {bytes, PIECE}};
+			send_frame(FS_WRITE, 0, i, &write);
+			send_data(FRAME_MORE, 50, bytes, 100);
+		}
+		guest_write(fs.guest, &fs.pipe, fs.slot, (unsigned char[16]){5}, 16);
+		guest_stream_close(&fs);
+		fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	}
+	expect_equal(fs_guest_try_open(&fs, "file", FS_OPEN_READ), 0);
+}
+END_TEST
+
 /* ---- whole files */
 
 static void begin_file(uint32_t id, uint32_t more, const char *path, uint32_t flags)
@@ -467,6 +492,7 @@ int main(void)
 	tcase_add_test(tcase, appends_keep_their_order);
 	tcase_add_test(tcase, a_position_moves);
 	tcase_add_test(tcase, what_was_sent_before_the_end_is_written);
+	tcase_add_test(tcase, a_guest_that_breaks_a_rule_meanwhile);
 	tcase_add_test(tcase, files_are_written_whole);
 	tcase_add_test(tcase, files_are_written_side_by_side);
 	tcase_add_test(tcase, files_that_cannot_be_written);
