@@ -3,14 +3,32 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
-int fs_close_start(struct fs_request *request)
+static int close_one(struct fs_request *request, uint32_t handle)
 {
 	int fd;
-	int result = fs_handles_close(&request->fs->handles, request->body.close.handle, &fd);
+	int result = fs_handles_close(&request->fs->handles, handle, &fd);
 
 	if (result == 0)
 		fs_close_fd(request->fs, fd);
+	return result;
+}
+
+/* All of them, though one may not be open. Of those in the ring each is loaded once. */
+int fs_close_start(struct fs_request *request)
+{
+	const struct wire_bytes *more = &request->body.close.more;
+	uint32_t handle;
+
+	if (more->len % sizeof(handle) != 0)
+		return -EPROTO;
+	int result = close_one(request, request->body.close.handle);
+	for (size_t at = 0; at < more->len; at += sizeof(handle)) {
+		memcpy(&handle, (const unsigned char *)more->data + at, sizeof(handle));
+		int other = close_one(request, handle);
+		result = result < 0 ? result : other;
+	}
 	return result;
 }
 

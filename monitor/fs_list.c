@@ -17,6 +17,8 @@
 
 /* The buffer that entries go to. */
 struct target {
+	int directory;
+	bool with_attributes;
 	unsigned char *bytes;
 	size_t room;
 	size_t used;
@@ -37,6 +39,10 @@ static void add_entry(struct target *target, const struct dirent64 *dirent)
 		return;
 	if (entry.name.len > FS_NAME_MAX)
 		return; /* some file systems have such; no protocol message has */
+	/* It may be gone by now: then without. */
+	entry.has_attributes =
+		target->with_attributes &&
+		fs_path_entry(target->directory, dirent->d_name, &entry.attributes) == 0;
 	size_t used =
 		fs_entry_encode(&entry, target->bytes + target->used, target->room - target->used);
 	target->full = used == 0;
@@ -62,6 +68,8 @@ static long add_some(struct target *target, int fd)
 int fs_list_work(struct fs_request *request)
 {
 	struct target target = {
+		.directory = request->directory[0],
+		.with_attributes = (request->body.list.flags & FS_LIST_ATTRIBUTES) != 0,
 		.bytes = request->fs->list_buffer,
 		.room = request->body.list.length, /* checked by start */
 	};
@@ -94,7 +102,7 @@ int fs_list_start(struct fs_request *request)
 	struct fs_list *list = &request->body.list;
 	uint32_t most = request->fs->max_frame - FRAME_HEADER_LEN;
 
-	if (list->cookie > LLONG_MAX)
+	if (list->cookie > LLONG_MAX || (list->flags & ~(uint32_t)FS_LIST_KNOWN) != 0)
 		return -EINVAL;
 	if (most > FS_LIST_MAX)
 		most = FS_LIST_MAX;

@@ -112,11 +112,9 @@ int fs_stat_start(struct fs_request *request)
 {
 	uint32_t flags = request->body.stat.flags;
 
-	if ((flags & ~(uint32_t)(FS_AT_NOFOLLOW | FS_AT_HANDLE)) != 0)
-		return -EINVAL;
-	if ((flags & FS_AT_HANDLE) != 0 && request->path[0][0] != 0)
-		return -EINVAL;
-	int result = fs_request_use(request, 0, request->body.stat.directory, true);
+	int result = fs_at_check(request, flags, FS_AT_KNOWN);
+	if (result == 0)
+		result = fs_request_use(request, 0, request->body.stat.directory, true);
 	if (result < 0)
 		return result;
 	return request->fs->root.local ? quick_stat(request) : FS_WORK;
@@ -158,8 +156,11 @@ int fs_unlink_work(struct fs_request *request)
 
 int fs_rename_start(struct fs_request *request)
 {
+	uint32_t flags = request->body.rename.flags;
 	int result = fs_may_change(request);
 
+	if (result == 0 && ((flags & ~(uint32_t)FS_RENAME_KNOWN) != 0 || flags == FS_RENAME_KNOWN))
+		result = -EINVAL;
 	if (result == 0)
 		result = fs_request_use(request, 0, request->body.rename.from_directory, true);
 	if (result == 0)
@@ -169,6 +170,6 @@ int fs_rename_start(struct fs_request *request)
 
 int fs_rename_work(struct fs_request *request)
 {
-	return fs_path_rename(
-		request->directory[0], request->path[0], request->directory[1], request->path[1]);
+	return fs_path_rename(request->directory[0], request->path[0], request->directory[1],
+		request->path[1], request->body.rename.flags);
 }

@@ -1,5 +1,13 @@
 #include "monitor/fs_stream.h"
 
+/*
+ * Who does what. Reads, writes, syncs and allocations are operations of io. What names things goes
+ * to a worker: confined, it is a walk, a look, the act and a close, for which the I/O thread gives
+ * the request away once. io_uring has openat2, statx, mkdirat, unlinkat, renameat, linkat,
+ * symlinkat and setxattr, too, and hands each of them to a thread of the kernel: one hop for every
+ * call instead of one for all. Opening and looking at what lies in memory needs none of this
+ * (fs_path_may_be_quick).
+ */
 #define ROW(type) [(type)-STREAM_FIRST]
 
 const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
@@ -65,6 +73,71 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 		},
 	ROW(FS_SYNC) = {.start = fs_sync_start},
 	ROW(FS_READ_INTO) = {.start = fs_read_into_start, .only_reads = true},
+	ROW(FS_SET_ATTRIBUTES) =
+		{
+			.start = fs_set_attributes_start,
+			.work = fs_set_attributes_work,
+			.path_at = {offsetof(struct fs_set_attributes, path)},
+		},
+	ROW(FS_LINK) =
+		{
+			.start = fs_link_start,
+			.work = fs_link_work,
+			.path_at = {offsetof(struct fs_link, from), offsetof(struct fs_link, to)},
+		},
+	ROW(FS_SYMLINK) =
+		{
+			.start = fs_symlink_start,
+			.work = fs_symlink_work,
+			.path_at = {offsetof(struct fs_symlink, target),
+				offsetof(struct fs_symlink, path)},
+		},
+	ROW(FS_READ_LINK) =
+		{
+			.start = fs_read_link_start,
+			.work = fs_read_link_work,
+			.path_at = {offsetof(struct fs_read_link, path)},
+			.only_reads = true,
+		},
+	ROW(FS_STAT_SYSTEM) =
+		{
+			.start = fs_stat_system_start,
+			.work = fs_stat_system_work,
+			.only_reads = true,
+		},
+	ROW(FS_GET_XATTR) =
+		{
+			.start = fs_get_xattr_start,
+			.turn = fs_list_turn,
+			.work = fs_get_xattr_work,
+			.path_at = {offsetof(struct fs_get_xattr, path),
+				offsetof(struct fs_get_xattr, name)},
+			.only_reads = true,
+		},
+	ROW(FS_SET_XATTR) =
+		{
+			.start = fs_set_xattr_start,
+			.turn = fs_set_xattr_turn,
+			.work = fs_set_xattr_work,
+			.path_at = {offsetof(struct fs_set_xattr, path),
+				offsetof(struct fs_set_xattr, name)},
+		},
+	ROW(FS_LIST_XATTRS) =
+		{
+			.start = fs_list_xattrs_start,
+			.turn = fs_list_turn,
+			.work = fs_list_xattrs_work,
+			.path_at = {offsetof(struct fs_list_xattrs, path)},
+			.only_reads = true,
+		},
+	ROW(FS_REMOVE_XATTR) =
+		{
+			.start = fs_remove_xattr_start,
+			.turn = fs_list_turn,
+			.work = fs_remove_xattr_work,
+			.path_at = {offsetof(struct fs_get_xattr, path),
+				offsetof(struct fs_get_xattr, name)},
+		},
 };
 
 uint64_t fs_operations_known(void)

@@ -70,7 +70,7 @@ int fs_path_walk_unlinked(int directory, const char *path, uint64_t flags)
 }
 
 /* The inode behind an O_PATH descriptor, for use. */
-static int reopen(int walked, int flags)
+int fs_path_reopen(int walked, int flags)
 {
 	char name[12];
 
@@ -207,7 +207,7 @@ static int open_walked(int walked, uint32_t flags, struct fs_attributes *ret_att
 	if (result < 0)
 		return result;
 	attributes_from(&stat, ret_attributes);
-	return reopen(
+	return fs_path_reopen(
 		walked, access_flags(flags) | ((flags & FS_OPEN_TRUNCATE) != 0 ? O_TRUNC : 0));
 }
 
@@ -265,6 +265,17 @@ int fs_path_open(int directory, const char *path, uint32_t flags, uint32_t mode,
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
+	return 0;
+}
+
+int fs_path_entry(int directory, const char *name, struct fs_attributes *ret_attributes)
+{
+	struct statx stat;
+
+	if (statx(directory, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
+		    &stat) < 0)
+		return -errno;
+	attributes_from(&stat, ret_attributes);
 	return 0;
 }
 
@@ -334,7 +345,7 @@ int fs_path_quick_walk(const struct fs_path_root *root, int directory, const cha
 int fs_path_quick_reopen(const struct fs_walked *walked, uint32_t flags)
 {
 	/* O_NONBLOCK: a lease on the file (fcntl(2)) is EAGAIN, not waited for. */
-	int fd = reopen(walked->fd, access_flags(flags) | O_NONBLOCK);
+	int fd = fs_path_reopen(walked->fd, access_flags(flags) | O_NONBLOCK);
 
 	if (fd >= 0)
 		fcntl(fd, F_SETFL, 0); /* reads wait for the disk again, in io */

@@ -71,7 +71,41 @@ int fs_path_attributes(int fd, struct fs_attributes *ret_attributes);
 int fs_path_mkdir(int directory, const char *path, uint32_t mode);
 /* 'remove_directory': rmdir(2), else unlink(2). */
 int fs_path_unlink(int directory, const char *path, bool remove_directory);
-int fs_path_rename(int from_directory, const char *from, int to_directory, const char *to);
+/* As renameat2(2); flags: enum fs_rename_flag. */
+int fs_path_rename(int from_directory, const char *from, int to_directory, const char *to, uint32_t flags);
+/* Another name of a file; what 'from' leads to may be a symbolic link, and is linked itself. */
+int fs_path_link(int from_directory, const char *from, int to_directory, const char *to);
+int fs_path_symlink(const char *target, int directory, const char *path);
+/* The text of a symbolic link, without a 0 byte: its length, at most 'room', or a negative errno. */
+long fs_path_read_link(int directory, const char *path, char *ret_text, size_t room);
+
+/*
+ * What a path with enum fs_at_flag leads to: with FS_AT_HANDLE 'directory' itself, else an O_PATH descriptor
+ * for the caller to close (fs_path_at_leave). A descriptor or a negative errno.
+ */
+int fs_path_at(int directory, const char *path, uint32_t at_flags);
+void fs_path_at_leave(int fd, uint32_t at_flags);
+
+/*
+ * These act on any descriptor, one of O_PATH too, but for FS_SET_SIZE by FS_AT_HANDLE, which is ftruncate(2).
+ * -EINVAL and -EPERM as PROTOCOL.md section 5.20 has them.
+ */
+int fs_path_set(int fd, const struct fs_set_attributes *change);
+int fs_path_system(int fd, struct fs_system *ret_system);
+/* Only of names that begin with "user.", else -ENOTSUP. The length, or a negative errno. */
+long fs_path_get_xattr(int fd, const char *name, void *ret_value, size_t room);
+int fs_path_set_xattr(int fd, const char *name, const void *value, size_t len, uint32_t xattr_flags);
+int fs_path_remove_xattr(int fd, const char *name);
+/* Names, each ended by a 0 byte: their length. -ERANGE when they need more than 'room'. */
+long fs_path_list_xattrs(int fd, char *ret_names, size_t room);
+
+/* Of a name right in an open directory, no path; a symbolic link is not followed. */
+int fs_path_entry(int directory, const char *name, struct fs_attributes *ret_attributes);
+/* The inode behind a descriptor, O_PATH or not, opened anew: a descriptor or a negative errno. */
+int fs_path_reopen(int fd, int open_flags);
+/* The link to it below /proc, which system calls without a form for descriptors take. */
+#define FS_PATH_LINK_LEN 32
+void fs_path_link_of(int fd, char ret_link[FS_PATH_LINK_LEN]);
 
 /* The confined openat2 that all of these use: a descriptor or a negative errno. */
 int fs_path_walk(int directory, const char *path, uint64_t open_flags, uint32_t mode);

@@ -1,5 +1,5 @@
 /*
- * Making, removing and renaming. The parent directory is walked to and held by a
+ * Making, removing, renaming and linking. The parent directory is walked to and held by a
  * descriptor; the last component goes to the kernel as it is, in calls that
  * do not follow a link there.
  */
@@ -90,7 +90,14 @@ int fs_path_unlink(int directory, const char *path, bool remove_directory)
 	return result;
 }
 
-int fs_path_rename(int from_directory, const char *from, int to_directory, const char *to)
+static unsigned rename_flags(uint32_t flags)
+{
+	return ((flags & FS_RENAME_NOREPLACE) != 0 ? RENAME_NOREPLACE : 0u) |
+	       ((flags & FS_RENAME_EXCHANGE) != 0 ? RENAME_EXCHANGE : 0u);
+}
+
+int fs_path_rename(
+	int from_directory, const char *from, int to_directory, const char *to, uint32_t flags)
 {
 	struct place source, target;
 	int result = place_find(from_directory, from, &source);
@@ -99,10 +106,60 @@ int fs_path_rename(int from_directory, const char *from, int to_directory, const
 		return result;
 	result = place_find(to_directory, to, &target);
 	if (result == 0) {
-		if (renameat(source.parent, source.name, target.parent, target.name) < 0)
+		if (renameat2(source.parent, source.name, target.parent, target.name,
+			    rename_flags(flags)) < 0)
 			result = -errno;
 		close(target.parent);
 	}
 	close(source.parent);
 	return result;
+}
+
+/*
+ * The source is walked to, and linked by its descriptor: linkat would follow a symbolic link with a
+ * slash behind it, out of the mount as well.
+ */
+int fs_path_link(int from_directory, const char *from, int to_directory, const char *to)
+{
+	char link[FS_PATH_LINK_LEN];
+	struct place target;
+	int source = fs_path_walk(from_directory, from, O_PATH | O_NOFOLLOW, 0);
+
+	if (source < 0)
+		return source;
+	fs_path_link_of(source, link);
+	int result = place_find(to_directory, to, &target);
+	if (result == 0) {
+		if (linkat(AT_FDCWD, link, target.parent, target.name, AT_SYMLINK_FOLLOW) < 0)
+			result = -errno;
+		close(target.parent);
+	}
+	close(source);
+	return result;
+}
+
+int fs_path_symlink(const char *text, int directory, const char *path)
+{
+	struct place place;
+	int result = place_find(directory, path, &place);
+
+	if (result < 0)
+		return result;
+	if (symlinkat(text, place.parent, place.name) < 0)
+		result = -errno;
+	close(place.parent);
+	return result;
+}
+
+long fs_path_read_link(int directory, const char *path, char *ret_text, size_t room)
+{
+	int walked = fs_path_walk(directory, path, O_PATH | O_NOFOLLOW, 0);
+
+	if (walked < 0)
+		return walked;
+	ssize_t len = readlinkat(walked, "", ret_text, room);
+	long result = len < 0 ? -errno : len;
+	close(walked);
+	/* What is no link is ENOENT when it is named by its descriptor, EINVAL by a path. */
+	return result == -ENOENT ? -EINVAL : result;
 }

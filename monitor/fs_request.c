@@ -258,6 +258,7 @@ void fs_request_free(struct fs_request *request)
 	if (request->cached != FS_CACHE_NONE)
 		fs_cache_leave(fs->cache, request->cached);
 	fs_reply_drop_aside(request);
+	free(request->text);
 	free(request);
 	fs->in_flight--;
 	if (lane != NULL)

@@ -99,6 +99,14 @@ struct fs_request {
 		struct fs_rename rename;
 		struct fs_sync sync;
 		struct fs_read_into read_into;
+		struct fs_set_attributes set_attributes;
+		struct fs_link link;
+		struct fs_symlink symlink;
+		struct fs_read_link read_link;
+		struct fs_stat_system stat_system;
+		struct fs_get_xattr get_xattr;
+		struct fs_set_xattr set_xattr;
+		struct fs_list_xattrs list_xattrs;
 	} body;        /* decoded; paths are in path[] instead */
 	char *path[2]; /* private copies, behind this struct */
 
@@ -109,7 +117,9 @@ struct fs_request {
 		struct fs_file_written file_written;
 		struct fs_data data;
 		struct fs_was_read was_read;
+		struct fs_system system;
 	} reply;
+	char *text; /* FS_READ_LINK: reply.data; NULL: none */
 
 	int directory[2];     /* descriptors that path[] is relative to, or the file */
 	uint32_t held[2];     /* places of the handles behind them, FS_HANDLE_NONE: none */
@@ -171,7 +181,7 @@ struct fs_stream {
 	struct fs_queue ready;
 	struct fs_lane positions;   /* what is read and written at a file's position or its end */
 	struct fs_lane files;       /* FS_READ_FILE */
-	struct fs_lane lists;       /* FS_LIST */
+	struct fs_lane lists;       /* those who use list_buffer: FS_LIST, and of extended attributes */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
 	struct fs_handles handles;
 	struct fs_cache *cache; /* for FS_READ_FILE; NULL until the first, or for good */
@@ -253,8 +263,36 @@ int fs_unlink_work(struct fs_request *request);
 int fs_rename_start(struct fs_request *request);
 int fs_rename_work(struct fs_request *request);
 
+/* fs_attributes.c */
+/* Of a request with enum fs_at_flag: no bit but the known ones, no path beside FS_AT_HANDLE. 0 or -EINVAL. */
+int fs_at_check(const struct fs_request *request, uint32_t flags, uint32_t known);
+int fs_set_attributes_start(struct fs_request *request);
+int fs_set_attributes_work(struct fs_request *request);
+int fs_stat_system_start(struct fs_request *request);
+int fs_stat_system_work(struct fs_request *request);
+
+/* fs_link.c */
+int fs_link_start(struct fs_request *request);
+int fs_link_work(struct fs_request *request);
+int fs_symlink_start(struct fs_request *request);
+int fs_symlink_work(struct fs_request *request);
+int fs_read_link_start(struct fs_request *request);
+int fs_read_link_work(struct fs_request *request);
+
+/* fs_xattr.c; their turn is fs_list_turn, but for one */
+int fs_get_xattr_start(struct fs_request *request);
+int fs_get_xattr_work(struct fs_request *request);
+int fs_list_xattrs_start(struct fs_request *request);
+int fs_list_xattrs_work(struct fs_request *request);
+int fs_remove_xattr_start(struct fs_request *request);
+int fs_remove_xattr_work(struct fs_request *request);
+int fs_set_xattr_start(struct fs_request *request);
+int fs_set_xattr_turn(struct fs_request *request);
+int fs_set_xattr_work(struct fs_request *request);
+
 /* fs_list.c */
 int fs_list_start(struct fs_request *request);
+/* Makes the list buffer: FS_WORK or -ENOMEM. */
 int fs_list_turn(struct fs_request *request);
 int fs_list_work(struct fs_request *request);
 

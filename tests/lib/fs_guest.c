@@ -104,6 +104,18 @@ uint32_t fs_guest_send(struct guest_stream *stream, enum fs_type type, const voi
 		&fs_requests[type - STREAM_FIRST], message);
 }
 
+void fs_guest_send_frame(struct guest_stream *stream, enum fs_type type, uint32_t flags,
+	uint32_t id, const void *message)
+{
+	static unsigned char bytes[FS_GUEST_RING];
+	struct frame frame = {.flags = (uint16_t)flags, .request_id = id};
+	size_t len = wire_encode(
+		&fs_requests[type - STREAM_FIRST], &frame, message, bytes, sizeof(bytes));
+
+	expect(len > 0);
+	guest_write(stream->guest, &stream->pipe, stream->slot, bytes, len);
+}
+
 struct fs_reply fs_guest_receive(struct guest_stream *stream)
 {
 	struct fs_reply reply = {.body = body};

@@ -34,6 +34,9 @@ struct guest_stream fs_guest_open(
 	const char *mount, uint32_t to_host, uint32_t to_guest, struct fs_mounted *ret_mounted);
 
 uint32_t fs_guest_send(struct guest_stream *stream, enum fs_type type, const void *body);
+/* A frame with this id and these flags, up to the length of a ring. */
+void fs_guest_send_frame(struct guest_stream *stream, enum fs_type type, uint32_t flags, uint32_t id,
+	const void *body);
 struct fs_reply fs_guest_receive(struct guest_stream *stream);
 /*
  * Sends and receives; nothing else may be unanswered. ret_body (of the reply) may be NULL.

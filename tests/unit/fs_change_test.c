@@ -29,7 +29,7 @@ START_TEST(longest_names_and_paths)
 	expect_equal(fs_tree_open(name, FS_OPEN_WRITE | FS_OPEN_CREATE), -ENAMETOOLONG);
 	expect_equal(fs_tree_stat(name), -ENAMETOOLONG);
 	expect_equal(fs_path_mkdir(fs_tree.mount, name, 0755), -ENAMETOOLONG);
-	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, name), -ENAMETOOLONG);
+	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, name, 0), -ENAMETOOLONG);
 
 	for (size_t len = FS_PATH_MAX; len <= FS_PATH_MAX + 1; len++) {
 		int wanted = len == FS_PATH_MAX ? 0 : -ENAMETOOLONG;
@@ -73,17 +73,17 @@ START_TEST(empty_paths_and_dots)
 	expect_equal(fs_tree_stat("."), 0);
 	expect_equal(fs_path_mkdir(fs_tree.mount, "", 0755), -ENOENT);
 	expect_equal(fs_path_unlink(fs_tree.mount, "", true), -ENOENT);
-	expect_equal(fs_path_rename(fs_tree.mount, "", fs_tree.mount, "x"), -ENOENT);
-	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, ""), -ENOENT);
+	expect_equal(fs_path_rename(fs_tree.mount, "", fs_tree.mount, "x", 0), -ENOENT);
+	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "", 0), -ENOENT);
 	static const char *const dots[] = {
 		".", "..", "./", "../", "dir/.", "dir/..", "dir/../", "../..//"};
 	for (unsigned i = 0; i < sizeof(dots) / sizeof(dots[0]); i++) {
 		expect_equal(fs_path_mkdir(fs_tree.mount, dots[i], 0755), -EINVAL);
 		expect_equal(fs_path_unlink(fs_tree.mount, dots[i], true), -EINVAL);
 		expect_equal(fs_path_unlink(fs_tree.mount, dots[i], false), -EINVAL);
-		expect_equal(fs_path_rename(fs_tree.mount, dots[i], fs_tree.mount, "x"), -EINVAL);
+		expect_equal(fs_path_rename(fs_tree.mount, dots[i], fs_tree.mount, "x", 0), -EINVAL);
 		expect_equal(
-			fs_path_rename(fs_tree.mount, "file", fs_tree.mount, dots[i]), -EINVAL);
+			fs_path_rename(fs_tree.mount, "file", fs_tree.mount, dots[i], 0), -EINVAL);
 	}
 }
 END_TEST
@@ -95,8 +95,8 @@ START_TEST(trailing_slashes_mean_a_directory)
 	expect_equal(fs_tree_open("dir///", FS_OPEN_READ), 0);
 	expect_equal(fs_tree_open("new/", FS_OPEN_WRITE | FS_OPEN_CREATE), -EISDIR);
 	expect_equal(fs_path_mkdir(fs_tree.mount, "made//", 0755), 0);
-	expect_equal(fs_path_rename(fs_tree.mount, "made/", fs_tree.mount, "moved/"), 0);
-	expect_equal(fs_path_rename(fs_tree.mount, "file/", fs_tree.mount, "x"), -ENOTDIR);
+	expect_equal(fs_path_rename(fs_tree.mount, "made/", fs_tree.mount, "moved/", 0), 0);
+	expect_equal(fs_path_rename(fs_tree.mount, "file/", fs_tree.mount, "x", 0), -ENOTDIR);
 	expect_equal(fs_path_unlink(fs_tree.mount, "moved/", true), 0);
 	expect_equal(fs_path_unlink(fs_tree.mount, "file/", false), -ENOTDIR);
 	expect_equal(fs_path_unlink(fs_tree.mount, "to-file/", false), -ENOTDIR);
@@ -120,10 +120,10 @@ START_TEST(names_change_where_they_are)
 	expect_equal(fs_path_unlink(fs_tree.mount, "dir", true), -ENOTEMPTY);
 	expect_equal(fs_path_unlink(fs_tree.mount, "dir", false), -EISDIR);
 	expect_equal(fs_path_unlink(fs_tree.mount, "file", true), -ENOTDIR);
-	expect_equal(fs_path_rename(fs_tree.mount, "dir", fs_tree.mount, "dir/sub/x"), -EINVAL);
-	expect_equal(fs_path_rename(fs_tree.mount, "to-secret", fs_tree.mount, "dir/to-secret"), 0);
+	expect_equal(fs_path_rename(fs_tree.mount, "dir", fs_tree.mount, "dir/sub/x", 0), -EINVAL);
+	expect_equal(fs_path_rename(fs_tree.mount, "to-secret", fs_tree.mount, "dir/to-secret", 0), 0);
 	expect_equal(fs_path_unlink(fs_tree.mount, "dir/to-secret", false), 0);
-	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "to-secret-absolute"), 0);
+	expect_equal(fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "to-secret-absolute", 0), 0);
 	expect_equal(fs_tree_read_is(fs_tree.mount, "to-secret-absolute", 0, "hello"), 0);
 	expect_equal(fs_path_unlink(fs_tree.mount, "to-outside", false), 0);
 	expect_equal(fs_tree_read_is(fs_tree.outside, "secret", 0, "outside"), 0);

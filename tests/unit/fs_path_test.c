@@ -63,10 +63,10 @@ START_TEST(no_path_leads_out)
 	expect_equal(fs_path_unlink(fs_tree.mount, "to-outside/secret", false), -EXDEV);
 	expect_equal(fs_path_unlink(fs_tree.mount, "../outside/secret", false), -EXDEV);
 	expect_equal(
-		fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "../outside/file"), -EXDEV);
+		fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "../outside/file", 0), -EXDEV);
 	expect_equal(
-		fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "to-outside/file"), -EXDEV);
-	expect_equal(fs_path_rename(fs_tree.mount, "to-outside/secret", fs_tree.mount, "stolen"),
+		fs_path_rename(fs_tree.mount, "file", fs_tree.mount, "to-outside/file", 0), -EXDEV);
+	expect_equal(fs_path_rename(fs_tree.mount, "to-outside/secret", fs_tree.mount, "stolen", 0),
 		-EXDEV);
 	expect(!fs_tree_has(fs_tree.outside, "new") && !fs_tree_has(fs_tree.outside, "file") &&
 		fs_tree_has(fs_tree.outside, "secret"));

@@ -26,23 +26,11 @@ static void setup(void)
 	fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
 }
 
-/* A frame with this id and these flags. */
-static void send_frame(enum fs_type type, uint32_t flags, uint32_t id, const void *body)
-{
-	static unsigned char bytes[FS_GUEST_RING];
-	struct frame frame = {.flags = (uint16_t)flags, .request_id = id};
-	size_t len =
-		wire_encode(&fs_requests[type - STREAM_FIRST], &frame, body, bytes, sizeof(bytes));
-
-	expect(len > 0);
-	guest_write(fs.guest, &fs.pipe, fs.slot, bytes, len);
-}
-
 static void send_data(uint32_t flags, uint32_t id, const void *bytes, size_t len)
 {
 	struct fs_data data = {.data = {bytes, len}};
 
-	send_frame(FS_WRITE_DATA, flags, id, &data);
+	fs_guest_send_frame(&fs, FS_WRITE_DATA, flags, id, &data);
 }
 
 static void expect_host_pattern(const char *name, uint64_t key, uint64_t len)
@@ -91,9 +79,9 @@ START_TEST(writes_are_under_way_together)
 				.offset = (uint64_t)sent * PIECE,
 				.data = {bytes, PIECE}};
 			pattern_fill(5, write.offset, bytes, PIECE);
-			send_frame(FS_WRITE, 0, 1000 + sent++, &write);
+			fs_guest_send_frame(&fs, FS_WRITE, 0, 1000 + sent++, &write);
 			struct fs_stat stat = {.path = fs_guest_bytes("file")};
-			send_frame(FS_STAT, 0, 1, &stat);
+			fs_guest_send_frame(&fs, FS_STAT, 0, 1, &stat);
 		}
 		struct fs_reply reply = fs_guest_receive(&fs);
 		expect_equal(reply.frame.error, 0);
@@ -123,7 +111,7 @@ START_TEST(appends_keep_their_order)
 		struct fs_write write = {.handle = handle,
 			.offset = i % 2 == 0 ? 0 : FS_POSITION,
 			.data = {line, strlen(line)}};
-		send_frame(FS_WRITE, 0, i, &write);
+		fs_guest_send_frame(&fs, FS_WRITE, 0, i, &write);
 	}
 	for (unsigned i = 0; i < 32; i++) {
 		struct fs_reply reply = fs_guest_receive(&fs);
@@ -170,9 +158,9 @@ START_TEST(what_was_sent_before_the_end_is_written)
 		struct fs_write write = {
 			.handle = handle, .offset = (uint64_t)i * PIECE, .data = {bytes, PIECE}};
 		pattern_fill(6, write.offset, bytes, PIECE);
-		send_frame(FS_WRITE, 0, i, &write);
+		fs_guest_send_frame(&fs, FS_WRITE, 0, i, &write);
 		write = (struct fs_write){.handle = log, .data = {"x", 1}};
-		send_frame(FS_WRITE, 0, 100 + i, &write);
+		fs_guest_send_frame(&fs, FS_WRITE, 0, 100 + i, &write);
 	}
 	guest_stream_close(&fs);
 	await_size("last", 7 * PIECE);
@@ -191,12 +179,12 @@ START_TEST(a_guest_that_breaks_a_rule_meanwhile)
 
 	for (unsigned round = 0; round < 20; round++) {
 		uint32_t handle = fs_guest_handle(&fs, "new", FS_OPEN_WRITE | FS_OPEN_CREATE);
-		send_frame(FS_WRITE_FILE, FRAME_MORE, 50, &half);
+		fs_guest_send_frame(&fs, FS_WRITE_FILE, FRAME_MORE, 50, &half);
 		for (unsigned i = 0; i < 6; i++) {
 			struct fs_write write = {.handle = handle,
 				.offset = i % 2 ? FS_POSITION : i,
 				.data = {bytes, PIECE}};
-			send_frame(FS_WRITE, 0, i, &write);
+			fs_guest_send_frame(&fs, FS_WRITE, 0, i, &write);
 			send_data(FRAME_MORE, 50, bytes, 100);
 		}
 		guest_write(fs.guest, &fs.pipe, fs.slot, (unsigned char[16]){5}, 16);
@@ -213,7 +201,7 @@ static void begin_file(uint32_t id, uint32_t more, const char *path, uint32_t fl
 {
 	struct fs_write_file write = {.flags = flags, .mode = 0640, .path = fs_guest_bytes(path)};
 
-	send_frame(FS_WRITE_FILE, more, id, &write);
+	fs_guest_send_frame(&fs, FS_WRITE_FILE, more, id, &write);
 }
 
 static int file_end(uint32_t id, struct fs_file_written *ret_written)
@@ -282,7 +270,7 @@ START_TEST(files_are_written_side_by_side)
 			pattern_fill(40 + f, (uint64_t)i * PIECE, bytes[f], PIECE);
 			send_data(i < 19 ? FRAME_MORE : 0, 1 + f, bytes[f], PIECE);
 		}
-		send_frame(FS_STAT, 0, 99, &look);
+		fs_guest_send_frame(&fs, FS_STAT, 0, 99, &look);
 	}
 	for (unsigned i = 0; i < 22; i++) {
 		struct fs_reply reply = fs_guest_receive(&fs);
@@ -415,10 +403,10 @@ START_TEST(cold_reads_go_side_by_side)
 		struct fs_read read = {.handle = handle,
 			.length = sizeof(wanted),
 			.offset = (uint64_t)(i * 17 % 40) * sizeof(wanted)};
-		send_frame(FS_READ, 0, i, &read);
+		fs_guest_send_frame(&fs, FS_READ, 0, i, &read);
 	}
 	struct fs_stat look = {.path = fs_guest_bytes("file")};
-	send_frame(FS_STAT, 0, 99, &look);
+	fs_guest_send_frame(&fs, FS_STAT, 0, 99, &look);
 	for (unsigned i = 0; i < 41; i++) {
 		struct fs_reply reply = fs_guest_receive(&fs);
 		expect_equal(reply.frame.error, 0);
@@ -445,7 +433,7 @@ START_TEST(nobody_waits_for_cold_reads)
 			struct fs_read read = {.handle = handle,
 				.length = 100000,
 				.offset = (uint64_t)(i % 20) * 100000};
-			send_frame(FS_READ, 0, i, &read);
+			fs_guest_send_frame(&fs, FS_READ, 0, i, &read);
 		}
 		guest_stream_close(&fs);
 		fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
@@ -469,7 +457,7 @@ START_TEST(cold_files_side_by_side)
 		snprintf(name, sizeof(name), "cold-%u", i);
 		struct fs_read_file read = fs_guest_whole(name);
 		files[i] = (struct fs_guest_file){.key = i};
-		send_frame(FS_READ_FILE, 0, i, &read);
+		fs_guest_send_frame(&fs, FS_READ_FILE, 0, i, &read);
 	}
 	while (ends < 4) {
 		struct fs_reply reply = fs_guest_receive(&fs);
