@@ -30,6 +30,8 @@ void fs_input_end(struct fs_stream *fs)
 {
 	fs->input_ended = true;
 	fs_write_file_end(fs);
+	fs_lock_cancel_all(fs, FS_HANDLE_NONE);
+	fs_watch_cancel_all(fs);
 }
 
 /* ---- taking requests */
@@ -102,6 +104,7 @@ static void end(struct fs_stream *fs)
 		fs_close_fd(fs, fd);
 	fs_handles_free(&fs->handles);
 	fs_cache_end(fs->cache);
+	fs_watch_free(fs);
 	free(fs->list_buffer);
 	free(fs);
 	stream->relay = NULL;
@@ -111,6 +114,8 @@ static void end(struct fs_stream *fs)
 static void end_if_done(struct fs_stream *fs)
 {
 	if (!fs->input_ended || fs->in_flight > 0 || fs->again_posted)
+		return;
+	if (fs_lock_busy(fs) || fs_watch_busy(fs))
 		return;
 	if (fs->broken || fs->closed) {
 		end(fs);
@@ -156,6 +161,8 @@ void fs_pump(struct fs_stream *fs)
 		fs_again(fs);
 	if (fs->input_ended)
 		fs_reply_send(fs); /* what that has ended */
+	if (fs->ready.first == NULL && fs->reading == NULL)
+		fs_watch_send(fs);
 	stream_flush(fs->stream);
 	end_if_done(fs);
 }

@@ -68,7 +68,7 @@ uint32_t fs_handles_fill(
 /* The open handle with this number, or NULL. */
 static struct fs_handle *find(struct fs_handles *handles, uint32_t number)
 {
-	uint32_t place = number & (FS_HANDLES_MAX - 1);
+	uint32_t place = fs_handles_place(number);
 
 	if (place >= handles->count)
 		return NULL;
@@ -83,7 +83,7 @@ int fs_handles_use(struct fs_handles *handles, uint32_t number, uint32_t *ret_pl
 	if (handle == NULL)
 		return -EBADF;
 	handle->users++;
-	*ret_place = number & (FS_HANDLES_MAX - 1);
+	*ret_place = fs_handles_place(number);
 	return 0;
 }
 

@@ -51,6 +51,12 @@ const struct fs_handle *fs_handles_at(const struct fs_handles *handles, uint32_t
 /* Returns a descriptor that is to be closed now, or -1. */
 int fs_handles_leave(struct fs_handles *handles, uint32_t place);
 
+/* Of a number that is or was open. */
+static inline uint32_t fs_handles_place(uint32_t number)
+{
+	return number & (FS_HANDLES_MAX - 1);
+}
+
 /* The guest is done with this number. 0 or -EBADF; *ret_fd is to be closed now unless -1. */
 int fs_handles_close(struct fs_handles *handles, uint32_t number, int *ret_fd);
 /* At the end, when nothing is in use: a descriptor to be closed, -1 after the last. */

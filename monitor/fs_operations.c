@@ -138,6 +138,25 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 			.path_at = {offsetof(struct fs_get_xattr, path),
 				offsetof(struct fs_get_xattr, name)},
 		},
+	ROW(FS_SEEK) = {.start = fs_seek_start, .turn = fs_seek_turn, .work = fs_seek_work},
+	ROW(FS_ALLOCATE) = {.start = fs_allocate_start},
+	ROW(FS_COPY_RANGE) = {.start = fs_copy_range_start, .work = fs_copy_range_work},
+	ROW(FS_LOCK) =
+		{
+			.start = fs_lock_start,
+			.work = fs_lock_work,
+			.finish = fs_lock_finish,
+			.only_reads = true,
+		},
+	ROW(FS_WATCH) =
+		{
+			.start = fs_watch_start,
+			.work = fs_watch_work,
+			.finish = fs_watch_finish,
+			.path_at = {offsetof(struct fs_watch, path)},
+			.only_reads = true,
+		},
+	ROW(FS_CANCEL) = {.start = fs_cancel_start, .only_reads = true},
 };
 
 uint64_t fs_operations_known(void)

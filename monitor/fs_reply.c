@@ -39,7 +39,7 @@ static void send_answer(struct fs_request *request)
 	struct ring_producer *out = &request->fs->stream->pipe.out;
 	struct ring_span span = ring_reserve(out);
 	struct frame frame = {
-		.flags = FRAME_REPLY,
+		.flags = FRAME_REPLY | (request->more_replies ? FRAME_MORE : 0),
 		.request_id = request->frame.request_id,
 		.error = request->result < 0 ? wire_error_number(-request->result) : 0,
 	};

@@ -39,6 +39,7 @@
 #define FS_TURN_INTO (4u << 20)   /* the same of FS_READ_INTO, which serve many streams */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
 #define FS_ASIDE_MOST (1u << 20)  /* bytes of files read into memory aside; one read in any case */
+#define FS_LOCK_WAITS 32u         /* FS_LOCK that wait; then ENOLCK */
 #define FS_UPLOADS   16u          /* FS_WRITE_FILE under way; then EMFILE */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 
@@ -107,6 +108,12 @@ struct fs_request {
 		struct fs_get_xattr get_xattr;
 		struct fs_set_xattr set_xattr;
 		struct fs_list_xattrs list_xattrs;
+		struct fs_seek seek;
+		struct fs_allocate allocate;
+		struct fs_copy_range copy_range;
+		struct fs_lock lock;
+		struct fs_watch watch;
+		struct fs_cancel cancel;
 	} body;        /* decoded; paths are in path[] instead */
 	char *path[2]; /* private copies, behind this struct */
 
@@ -118,7 +125,11 @@ struct fs_request {
 		struct fs_data data;
 		struct fs_was_read was_read;
 		struct fs_system system;
+		struct fs_sought sought;
+		struct fs_copied copied;
+		struct fs_watched watched;
 	} reply;
+	bool more_replies; /* behind the first, by the same id: of FS_WATCH */
 	char *text; /* FS_READ_LINK: reply.data; NULL: none */
 
 	int directory[2];     /* descriptors that path[] is relative to, or the file */
@@ -149,6 +160,15 @@ struct fs_request {
 	struct fs_request *upload;     /* FS_WRITE_DATA: whose bytes they are */
 
 	struct fs_upload *uploading; /* FS_WRITE_FILE, until its last byte is written (fs_write_file.c) */
+
+	/* FS_LOCK (fs_lock.c) */
+	struct fs_request *next_lock; /* in fs->lock_waits */
+	int lock_result;              /* of the last try */
+	bool lock_waits;              /* it is there */
+	bool lock_trying;             /* a worker is */
+	bool lock_cancelled;
+
+	struct fs_watch_point *watch_point; /* FS_WATCH, while a worker makes it */
 
 	struct stream *target; /* FS_READ_INTO: pinned while an operation reads into its ring */
 	struct io_op op;
@@ -184,6 +204,12 @@ struct fs_stream {
 	struct fs_lane lists;       /* those who use list_buffer: FS_LIST, and of extended attributes */
 	unsigned char *list_buffer; /* of the one that has the lane; NULL until the first */
 	struct fs_handles handles;
+	struct fs_request *lock_waits; /* FS_LOCK that are tried again and again */
+	unsigned lock_waiting;
+	uint64_t lock_pause; /* ns */
+	struct io_timer lock_timer;
+	bool lock_timer_set;
+	struct fs_watches *watches; /* NULL until the first FS_WATCH */
 	struct fs_cache *cache; /* for FS_READ_FILE; NULL until the first, or for good */
 	uint64_t pumps;         /* calls of fs_pump */
 
@@ -323,6 +349,38 @@ void fs_write_data_done(struct fs_request *request, int error);
 bool fs_write_file_failed(const struct fs_request *request);
 /* No more bytes will come. */
 void fs_write_file_end(struct fs_stream *fs);
+
+/* fs_range.c */
+int fs_seek_start(struct fs_request *request);
+int fs_seek_turn(struct fs_request *request);
+int fs_seek_work(struct fs_request *request);
+int fs_allocate_start(struct fs_request *request);
+int fs_copy_range_start(struct fs_request *request);
+int fs_copy_range_work(struct fs_request *request);
+
+/* fs_lock.c */
+int fs_lock_start(struct fs_request *request);
+int fs_lock_work(struct fs_request *request);
+int fs_lock_finish(struct fs_request *request);
+/* Ends the wait of this request. False: no such waits. */
+bool fs_lock_cancel(struct fs_stream *fs, uint32_t request_id);
+/* Ends the waits for the handle in this place; FS_HANDLE_NONE: all. */
+void fs_lock_cancel_all(struct fs_stream *fs, uint32_t place);
+/* At the end: is an operation under way? Asks it to end; fs_pump follows. */
+bool fs_lock_busy(struct fs_stream *fs);
+
+/* fs_watch.c */
+int fs_watch_start(struct fs_request *request);
+int fs_watch_work(struct fs_request *request);
+int fs_watch_finish(struct fs_request *request);
+int fs_cancel_start(struct fs_request *request);
+/* Sends of what has happened as much as there is room for, when no reply waits. */
+void fs_watch_send(struct fs_stream *fs);
+bool fs_watch_cancel(struct fs_stream *fs, uint32_t request_id);
+void fs_watch_cancel_all(struct fs_stream *fs);
+/* At the end: is something still to be sent, or an operation under way? Asks it to end. */
+bool fs_watch_busy(struct fs_stream *fs);
+void fs_watch_free(struct fs_stream *fs);
 
 /* fs_whole.c */
 int fs_read_file_start(struct fs_request *request);

@@ -145,6 +145,11 @@ void io_sync(struct io *io, struct io_op *op, int fd, bool data_only)
 	io->backend->sync(io, op, fd, data_only);
 }
 
+void io_allocate(struct io *io, struct io_op *op, int fd, int mode, uint64_t offset, uint64_t len)
+{
+	io->backend->allocate(io, op, fd, mode, offset, len);
+}
+
 void io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value)
 {
 	io->backend->wake(io, op, fd, ret_value);

@@ -90,6 +90,8 @@ long io_read_now(int fd, void *ret_bytes, size_t len, uint64_t offset);
 /* At once, too: as much as a socket takes now. Bytes, or a negative errno. */
 long io_send_now(int fd, const struct iovec *spans, unsigned count);
 void io_sync(struct io *io, struct io_op *op, int fd, bool data_only);
+/* fallocate(2), with its modes. */
+void io_allocate(struct io *io, struct io_op *op, int fd, int mode, uint64_t offset, uint64_t len);
 /*
  * Completes when an eventfd was written to since this completed last; the result is not negative
  * then. One operation for each eventfd, which may be a blocking one, and no other reader.

@@ -22,6 +22,8 @@ struct io_backend {
 	void (*write)(struct io *io, struct io_op *op, int fd, const void *bytes, size_t len,
 		uint64_t offset);
 	void (*sync)(struct io *io, struct io_op *op, int fd, bool data_only);
+	void (*allocate)(struct io *io, struct io_op *op, int fd, int mode, uint64_t offset,
+		uint64_t len);
 	void (*wake)(struct io *io, struct io_op *op, int fd, uint64_t *ret_value);
 	void (*poll)(struct io *io, struct io_op *op, int fd, short events);
 	void (*close_socket)(struct io *io, int fd);

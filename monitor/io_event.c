@@ -450,6 +450,15 @@ static void event_io_sync(struct io *io, struct io_op *op, int fd, bool data_onl
 	start(owner_of(io), op, data_only ? EVENT_SYNC_DATA : EVENT_SYNC, fd);
 }
 
+static void event_io_allocate(
+	struct io *io, struct io_op *op, int fd, int mode, uint64_t offset, uint64_t len)
+{
+	op->bytes = (void *)(uintptr_t)mode;
+	op->len = len;
+	op->offset = offset;
+	start(owner_of(io), op, EVENT_ALLOCATE, fd);
+}
+
 static void event_io_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value)
 {
 	(void)ret_value;
@@ -671,6 +680,7 @@ static const struct io_backend event_backend = {
 	.read = event_io_read,
 	.write = event_io_write,
 	.sync = event_io_sync,
+	.allocate = event_io_allocate,
 	.wake = event_io_wake,
 	.poll = event_io_poll,
 	.close_socket = event_io_close_socket,

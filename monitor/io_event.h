@@ -29,6 +29,7 @@ enum event_kind {
 	EVENT_WRITE,
 	EVENT_SYNC,
 	EVENT_SYNC_DATA,
+	EVENT_ALLOCATE, /* the mode is in 'bytes' */
 	EVENT_TIMEOUT,
 };
 

@@ -5,12 +5,13 @@
 #include "monitor/io_event.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define FILE_WORKERS 4u
+#define FILE_WORKERS 16u /* as LOOP_WORKERS of loop.c: some may wait for a server for ever */
 
 /* What a worker does. */
 struct file_job {
@@ -40,6 +41,9 @@ static int work_on_file(const struct io_op *op)
 		result = fsync(op->fd);
 	else if (op->kind == EVENT_SYNC_DATA)
 		result = fdatasync(op->fd);
+	else if (op->kind == EVENT_ALLOCATE)
+		result = fallocate(
+			op->fd, (int)(uintptr_t)op->bytes, (off_t)op->offset, (off_t)op->len);
 	else
 		result = transfer(op, 0);
 	return result < 0 ? -errno : (int)result;

@@ -175,6 +175,14 @@ static void uring_sync(struct io *io, struct io_op *op, int fd, bool data_only)
 	own(sqe, op);
 }
 
+static void uring_allocate(
+	struct io *io, struct io_op *op, int fd, int mode, uint64_t offset, uint64_t len)
+{
+	struct io_uring_sqe *sqe = entry(io, op);
+	io_uring_prep_fallocate(sqe, fd, mode, (off_t)offset, (off_t)len);
+	own(sqe, op);
+}
+
 static void uring_wake(struct io *io, struct io_op *op, int fd, uint64_t *ret_value)
 {
 	uring_read(io, op, fd, ret_value, sizeof(*ret_value), 0);
@@ -292,6 +300,7 @@ static const struct io_backend uring_backend = {
 	.read = uring_read,
 	.write = uring_write,
 	.sync = uring_sync,
+	.allocate = uring_allocate,
 	.wake = uring_wake,
 	.poll = uring_poll,
 	.close_socket = uring_close_socket,

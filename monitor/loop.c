@@ -38,7 +38,7 @@
 #include "monitor/worker.h"
 #include "pipe/spin.h"
 
-#define LOOP_WORKERS      2u
+#define LOOP_WORKERS      16u /* most of them for calls that a file server does not answer */
 #define LOOP_CANCEL_MS    2000u
 #define LOOP_SPINS_A_LOOK 16u /* pauses between two looks at the clock */
 #define LOOP_TURNS_UNTOLD 8u
