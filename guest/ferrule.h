@@ -323,7 +323,7 @@ int file_stat(struct file *file, struct fs_attributes *ret_attributes, deadline 
  * errno. Any number of fibers at once. */
 long file_pread(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until);
 /* All len bytes, or an errno. After FS_OPEN_APPEND they go to the end, whatever the offset. Fewer than len (the number
- * written) when an error came in the middle: the next call says which. */
+ * written) when an error came in the middle: the next call says which, and bytes further on may have been written. */
 long file_pwrite(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until);
 /* The same at the file's position, which begins at 0 and moves behind what was read or written. */
 long file_read(struct file *file, void *ret_bytes, size_t len, deadline until);

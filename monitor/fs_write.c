@@ -123,14 +123,13 @@ int fs_write_start(struct fs_request *request)
 		return result;
 	bool at_position = write->offset == FS_POSITION;
 	bool at_end = fs_request_kind(request) == FS_HANDLE_APPEND;
-	if (!at_position && !at_end) {
-		if (write->offset > LLONG_MAX)
-			return -EINVAL;
-		if (write->data.len > LLONG_MAX - write->offset)
-			return -EFBIG;
-	}
+	if (!at_position && write->offset > LLONG_MAX)
+		return -EINVAL;
+	if (!at_position && !at_end && write->data.len > LLONG_MAX - write->offset)
+		return -EFBIG;
 	request->bytes = write->data;
-	request->write_offset = at_position || at_end ? UINT64_MAX : write->offset;
+	/* Where it goes at the end, the kernel heeds only whether the position is to move. */
+	request->write_offset = at_end && !at_position ? 0 : write->offset;
 	fs_write_enter(request);
 	if (at_position || at_end) {
 		request->lane = &fs->positions;

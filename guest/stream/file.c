@@ -1,142 +1,56 @@
+/* Open files: their opening and closing, and bytes at an offset. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest/stream/fs.h"
-#include "guest/stream/path.h"
+#include "guest/stream/place.h"
 
-static struct wire_bytes bytes_of(const char *text)
+#define PIECES 4u /* of one large read or write, under way at once */
+
+/* ---- opening and closing */
+
+static int open_at(struct place *place, struct file *file, uint32_t mode, deadline until)
 {
-	return (struct wire_bytes){text, strlen(text)};
-}
-
-/* One request to the mount that a path lies in. */
-static int perform_at(const struct mount_path *at, struct fs_call *call, deadline until)
-{
-	struct fs_client *client;
-	int error = mount_client(at, &client, until);
-
-	if (error)
-		return error;
-	error = fs_perform(client, call, until);
-	fs_release(client);
-	return error;
-}
-
-/* ---- files */
-
-static int open_at(
-	const struct mount_path *at, struct fs_open *request, struct file *file, deadline until)
-{
+	struct fs_open request = {.directory = place->directory,
+		.flags = file->flags,
+		.mode = mode,
+		.path = place->path};
 	struct fs_opened opened;
-	struct fs_call call = {.type = FS_OPEN, .request = request, .reply = &opened};
-	int error = mount_client(at, &file->client, until);
+	struct fs_call call = {.type = FS_OPEN, .request = &request, .reply = &opened};
+	int error = place_perform(place, &call, until);
 
 	if (error)
 		return error;
-	error = fs_perform(file->client, &call, until);
-	if (error) {
-		fs_release(file->client);
-		return error;
-	}
+	file->client = fs_hold(place->client);
 	file->handle = opened.handle;
 	file->attributes = opened.attributes;
 	return 0;
 }
 
+int file_open_at(struct file **ret_file, struct file *directory, const char *path, uint32_t flags,
+	uint32_t mode, deadline until)
+{
+	struct place place;
+	struct file *file;
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	file = calloc(1, sizeof(*file));
+	if (file)
+		file->flags = flags;
+	error = file ? open_at(&place, file, mode, until) : -ENOMEM;
+	place_leave(&place);
+	if (error)
+		free(file);
+	else
+		*ret_file = file;
+	return error;
+}
+
 int file_open(
 	struct file **ret_file, const char *path, uint32_t flags, uint32_t mode, deadline until)
 {
-	struct mount_path at;
-	struct fs_open request = {.flags = flags, .mode = mode};
-	struct file *file;
-	int error = mount_resolve(path, &at);
-
-	if (error)
-		return error;
-	if (at.directory)
-		request.flags |= FS_OPEN_DIRECTORY;
-	request.path = bytes_of(at.relative);
-	file = malloc(sizeof(*file));
-	if (!file)
-		return -ENOMEM;
-	error = open_at(&at, &request, file, until);
-	if (error) {
-		free(file);
-		return error;
-	}
-	*ret_file = file;
-	return 0;
-}
-
-const struct fs_attributes *file_attributes(const struct file *file)
-{
-	return &file->attributes;
-}
-
-static long read_piece(
-	struct file *file, unsigned char *bytes, size_t len, uint64_t offset, deadline until)
-{
-	struct fs_read request = {
-		.handle = file->handle, .length = (uint32_t)len, .offset = offset};
-	struct fs_call call = {.type = FS_READ, .request = &request, .bytes = bytes, .room = len};
-	int error = fs_perform(file->client, &call, until);
-
-	return error ? error : (long)call.len;
-}
-
-long file_pread(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until)
-{
-	size_t most = fs_most_read(file->client), done = 0;
-
-	while (done < len) {
-		size_t piece = len - done < most ? len - done : most;
-		long got = read_piece(
-			file, (unsigned char *)ret_bytes + done, piece, offset + done, until);
-
-		if (got < 0)
-			return done ? (long)done : got;
-		done += (size_t)got;
-		if ((size_t)got < piece)
-			break;
-	}
-	return (long)done;
-}
-
-static long write_piece(
-	struct file *file, const unsigned char *bytes, size_t len, uint64_t offset, deadline until)
-{
-	struct fs_write request = {.handle = file->handle, .offset = offset, .data = {bytes, len}};
-	struct fs_written written;
-	struct fs_call call = {.type = FS_WRITE, .request = &request, .reply = &written};
-	int error = fs_perform(file->client, &call, until);
-
-	if (error)
-		return error;
-	return written.length > len ? -EPROTO : (long)written.length;
-}
-
-long file_pwrite(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until)
-{
-	size_t most = fs_most_written(file->client), done = 0;
-
-	while (done < len) {
-		size_t piece = len - done < most ? len - done : most;
-		long put = write_piece(
-			file, (const unsigned char *)bytes + done, piece, offset + done, until);
-
-		if (put <= 0)
-			return put ? put : -EIO;
-		done += (size_t)put;
-	}
-	return (long)done;
-}
-
-int file_sync(struct file *file, deadline until)
-{
-	struct fs_sync request = {.handle = file->handle};
-	struct fs_call call = {.type = FS_SYNC, .request = &request};
-
-	return fs_perform(file->client, &call, until);
+	return file_open_at(ret_file, NULL, path, flags, mode, until);
 }
 
 void file_close(struct file *file)
@@ -146,114 +60,166 @@ void file_close(struct file *file)
 	free(file);
 }
 
-long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attributes *ret_attributes,
+const struct fs_attributes *file_attributes(const struct file *file)
+{
+	return &file->attributes;
+}
+
+/* ---- bytes at an offset */
+
+/* A piece of a read or a write, and its answer. */
+struct piece {
+	struct fs_call call;
+	union {
+		struct fs_read read;
+		struct fs_write write;
+	} request;
+	struct fs_written written;
+	size_t len;
+};
+
+/* One read or write of many pieces. */
+struct transfer {
+	struct file *file;
+	bool writes;
+	unsigned char *bytes;
+	size_t len;
+	uint64_t offset;       /* FS_POSITION: pieces one after the other */
+	size_t begun;          /* bytes asked for */
+	size_t done;           /* bytes that were moved, without a gap */
+	unsigned first, count; /* pieces under way */
+	struct piece piece[PIECES];
+};
+
+static size_t piece_most(const struct transfer *transfer)
+{
+	return transfer->writes ? fs_most_written(transfer->file->client)
+				: fs_most_read(transfer->file->client);
+}
+
+static int begin_piece(struct transfer *transfer, deadline until)
+{
+	struct piece *piece = &transfer->piece[(transfer->first + transfer->count) % PIECES];
+	unsigned char *bytes = transfer->bytes + transfer->begun;
+	size_t left = transfer->len - transfer->begun, most = piece_most(transfer);
+	uint64_t offset =
+		transfer->offset == FS_POSITION ? FS_POSITION : transfer->offset + transfer->begun;
+	int error;
+
+	piece->len = left < most ? left : most;
+	piece->call = (struct fs_call){.request = &piece->request};
+	if (transfer->writes) {
+		piece->call.type = FS_WRITE;
+		piece->call.reply = &piece->written;
+		piece->request.write = (struct fs_write){.handle = transfer->file->handle,
+			.offset = offset,
+			.data = {bytes, piece->len}};
+	} else {
+		piece->call.type = FS_READ;
+		piece->call.bytes = bytes;
+		piece->call.room = piece->len;
+		piece->request.read = (struct fs_read){.handle = transfer->file->handle,
+			.length = (uint32_t)piece->len,
+			.offset = offset};
+	}
+	error = fs_begin(transfer->file->client, &piece->call, until);
+	if (error)
+		return error;
+	transfer->begun += piece->len;
+	transfer->count++;
+	return 0;
+}
+
+/* The bytes that the oldest piece has moved, or an errno. */
+static long end_piece(struct transfer *transfer, deadline until)
+{
+	struct piece *piece = &transfer->piece[transfer->first];
+	int error = fs_await(&piece->call, until);
+	size_t got = transfer->writes ? piece->written.length : piece->call.len;
+
+	transfer->first = (transfer->first + 1) % PIECES;
+	transfer->count--;
+	if (error)
+		return error;
+	return got <= piece->len ? (long)got : -EPROTO;
+}
+
+/* Those behind one that came short are of no use. Reads still go to the caller's memory, so they
+ * are waited for. */
+static void drop_pieces(struct transfer *transfer, deadline until)
+{
+	while (transfer->count > 0)
+		end_piece(transfer, until);
+	transfer->begun = transfer->done;
+}
+
+/* One piece done, others begun meanwhile. 1: go on; 0: the end; or an errno. */
+static long step(struct transfer *transfer, unsigned at_once, deadline until)
+{
+	size_t wanted;
+	long got;
+
+	while (transfer->begun < transfer->len && transfer->count < at_once) {
+		int error = begin_piece(transfer, until);
+
+		if (error && transfer->count == 0)
+			return error;
+		if (error)
+			break;
+	}
+	wanted = transfer->piece[transfer->first].len;
+	got = end_piece(transfer, until);
+	if (got > 0)
+		transfer->done += (size_t)got;
+	if (got < (long)wanted)
+		drop_pieces(transfer, until);
+	return got > 0 ? 1 : got;
+}
+
+/*
+ * What is written at the end of a file, or moves a position, is one piece after the other: one that
+ * failed in the middle would leave the others in the wrong place.
+ */
+static long move(struct transfer *transfer, deadline until)
+{
+	bool in_order = transfer->offset == FS_POSITION ||
+			(transfer->writes && (transfer->file->flags & FS_OPEN_APPEND));
+	long more = 1;
+
+	/* Nothing is a request, too: is the file open for this? */
+	do
+		more = step(transfer, in_order ? 1 : PIECES, until);
+	while (more > 0 && transfer->done < transfer->len);
+	if (more < 0 && transfer->done == 0)
+		return more;
+	if (transfer->writes && transfer->done == 0 && transfer->len > 0)
+		return -EIO; /* a medium that takes nothing and does not say why */
+	return (long)transfer->done;
+}
+
+/* The bytes of a write are only read from. */
+long file_move(struct file *file, bool writes, const void *bytes, size_t len, uint64_t offset,
 	deadline until)
 {
-	struct mount_path at;
-	struct fs_read_file request = {.length = len};
-	struct fs_call call = {.type = FS_READ_FILE,
-		.request = &request,
-		.reply = ret_attributes,
-		.bytes = ret_bytes,
-		.room = len};
-	int error = mount_resolve(path, &at);
+	struct transfer transfer = {.file = file,
+		.writes = writes,
+		.bytes = (unsigned char *)(uintptr_t)bytes,
+		.len = len,
+		.offset = offset};
 
-	if (!error && at.directory)
-		error = -EISDIR;
-	if (error)
-		return error;
-	request.path = bytes_of(at.relative);
-	error = perform_at(&at, &call, until);
-	return error ? error : (long)call.len;
+	return move(&transfer, until);
 }
 
-/* ---- paths */
-
-/* Of the name itself, be it a symbolic link: -ENOTDIR when it is no directory. */
-static int expect_directory(const struct mount_path *at, deadline until)
+long file_pread(struct file *file, void *ret_bytes, size_t len, uint64_t offset, deadline until)
 {
-	struct fs_attributes attributes;
-	struct fs_stat request = {.flags = FS_AT_NOFOLLOW, .path = bytes_of(at->relative)};
-	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = &attributes};
-	int error = perform_at(at, &call, until);
-
-	return error || attributes.mode >> 12 == FILE_TYPE_DIRECTORY ? error : -ENOTDIR;
+	if (offset > INT64_MAX)
+		return -EINVAL;
+	return file_move(file, false, ret_bytes, len, offset, until);
 }
 
-int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline until)
+long file_pwrite(struct file *file, const void *bytes, size_t len, uint64_t offset, deadline until)
 {
-	struct mount_path at;
-	struct fs_stat request = {0};
-	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = ret_attributes};
-	int error = mount_resolve(path, &at);
-
-	if (error)
-		return error;
-	request.path = bytes_of(at.relative);
-	error = perform_at(&at, &call, until);
-	if (!error && at.directory && ret_attributes->mode >> 12 != FILE_TYPE_DIRECTORY)
-		return -ENOTDIR;
-	return error;
-}
-
-int path_mkdir(const char *path, uint32_t mode, deadline until)
-{
-	struct mount_path at;
-	struct fs_mkdir request = {.mode = mode};
-	struct fs_call call = {.type = FS_MKDIR, .request = &request};
-	int error = mount_resolve(path, &at);
-
-	if (error)
-		return error;
-	request.path = bytes_of(at.relative);
-	return perform_at(&at, &call, until);
-}
-
-static int unlink_path(const char *path, uint32_t flags, deadline until)
-{
-	struct mount_path at;
-	struct fs_unlink request = {.flags = flags};
-	struct fs_call call = {.type = FS_UNLINK, .request = &request};
-	int error = mount_resolve(path, &at);
-
-	if (error)
-		return error;
-	if (at.directory && !(flags & FS_UNLINK_DIRECTORY)) {
-		error = expect_directory(&at, until);
-		return error ? error : -EISDIR;
-	}
-	request.path = bytes_of(at.relative);
-	return perform_at(&at, &call, until);
-}
-
-int path_unlink(const char *path, deadline until)
-{
-	return unlink_path(path, 0, until);
-}
-
-int path_rmdir(const char *path, deadline until)
-{
-	return unlink_path(path, FS_UNLINK_DIRECTORY, until);
-}
-
-int path_rename(const char *from, const char *to, deadline until)
-{
-	struct mount_path source, target;
-	struct fs_rename request = {0};
-	struct fs_call call = {.type = FS_RENAME, .request = &request};
-	int error = mount_resolve(from, &source);
-
-	if (!error)
-		error = mount_resolve(to, &target);
-	if (error)
-		return error;
-	if (source.mount != target.mount)
-		return -EXDEV;
-	if (source.directory || target.directory)
-		error = expect_directory(&source, until);
-	if (error)
-		return error;
-	request.from = bytes_of(source.relative);
-	request.to = bytes_of(target.relative);
-	return perform_at(&source, &call, until);
+	if (offset > INT64_MAX)
+		return -EINVAL;
+	return file_move(file, true, bytes, len, offset, until);
 }

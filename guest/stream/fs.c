@@ -14,13 +14,18 @@
 #define REQUESTS_MOST        65536u       /* under way on one stream */
 #define PIECE_MOST           (256u << 10) /* bytes: the next piece is read while this one is on its way */
 #define WRITE_HEADER_LEN     32u
+#define LOCK_PATIENCE_MS     1000u
 
 /* What has to be known of a request until its answer comes, also when nobody waits. */
 struct fs_request {
 	uint32_t id; /* generation << 16 | index in the table */
 	enum fs_type type;
-	struct fs_call *call;    /* NULL: discard the answer */
-	uint32_t handle;         /* of FS_CLOSE */
+	struct fs_call *call; /* NULL: discard the answer */
+	union {
+		struct fs_close close;
+		struct fs_lock lock; /* what FS_LOCK asked for, or that it is given back */
+		struct fs_cancel cancel;
+	} body;
 	struct fs_request *next; /* free, or still to be sent */
 };
 
@@ -34,7 +39,7 @@ struct fs_client {
 	struct fs_request **table;
 	uint32_t table_len, table_room;
 	struct fs_request *free;
-	struct fs_request *unsent_closes;
+	struct fs_request *unsent; /* for want of room: of what nobody waits for */
 };
 
 /* ---- the table of requests */
@@ -105,6 +110,49 @@ static struct fs_request *find_request(const struct fs_client *client, uint32_t 
 	return request && request->id == id && request->type ? request : NULL;
 }
 
+/* ---- requests whose answers nobody waits for */
+
+/*
+ * A frame is written in one go once there is room for it, so between two turns
+ * of the fibers the ring is at the border of two frames and the hook may write
+ * one of its own.
+ */
+static void send_unsent(struct fs_client *client)
+{
+	struct fs_request *request;
+
+	while ((request = client->unsent)) {
+		struct frame frame = {.request_id = request->id};
+
+		if (frame_send_soon(client->stream, &fs_requests[request->type - STREAM_FIRST],
+			    &frame, &request->body) == -EAGAIN)
+			return;
+		client->unsent = request->next;
+	}
+}
+
+/* Now, or as soon as there is room. Without memory for it it is not sent: the stream's end does as
+ * well. */
+static void send_unawaited(
+	struct fs_client *client, enum fs_type type, const void *body, size_t len)
+{
+	struct fs_request *request = client->error ? NULL : take_request(client, type, NULL);
+
+	if (!request)
+		return;
+	memcpy(&request->body, body, len);
+	request->next = client->unsent;
+	client->unsent = request;
+	send_unsent(client);
+}
+
+void fs_close_handle(struct fs_client *client, uint32_t handle)
+{
+	struct fs_close body = {.handle = handle};
+
+	send_unawaited(client, FS_CLOSE, &body, sizeof(body));
+}
+
 /* ---- answers; hook of the scheduler */
 
 static void complete(struct fs_call *call, int error)
@@ -145,24 +193,30 @@ static int take_answer(struct fs_call *call, const struct frame *frame, const un
 		return -(int)(frame->error & 0xffff);
 	if (frame->type != call->type)
 		return -EPROTO;
-	if (call->type == FS_READ || call->type == FS_LIST ||
-		(call->type == FS_READ_FILE && !first))
+	if (call->bytes && (call->type != FS_READ_FILE || !first))
 		return take_bytes(call, body, len);
 	if (!call->reply)
 		return 0;
 	return wire_decode(message, call->reply, body, len);
 }
 
-/* Nobody waits for this any more. A file that was opened has to be closed, though. */
+/* Nobody waits for this any more. A file that was opened has to be closed, though, and a lock given
+ * back. */
 static void discard_answer(struct fs_client *client, const struct fs_request *request,
 	const struct frame *frame, const unsigned char *body)
 {
 	struct fs_opened opened;
+	struct fs_lock back = request->body.lock;
 
-	if (request->type == FS_OPEN && !frame->error &&
-		wire_decode(&fs_replies[FS_OPEN - STREAM_FIRST], &opened, body,
-			frame->length - FRAME_HEADER_LEN) == 0)
+	if (frame->error)
+		return;
+	if (request->type == FS_OPEN && wire_decode(&fs_replies[FS_OPEN - STREAM_FIRST], &opened,
+						body, frame->length - FRAME_HEADER_LEN) == 0)
 		fs_close_handle(client, opened.handle);
+	if (request->type == FS_LOCK && !(back.flags & FS_LOCK_UNLOCK)) {
+		back.flags = FS_LOCK_UNLOCK | (back.flags & FS_LOCK_WHOLE);
+		send_unawaited(client, FS_LOCK, &back, sizeof(back));
+	}
 }
 
 static void got_answer(
@@ -188,26 +242,6 @@ static void got_answer(
 		free_request(client, request);
 }
 
-/*
- * A frame is written in one go once there is room for it, so between two turns
- * of the fibers the ring is at the border of two frames and the hook may write
- * one of its own.
- */
-static void send_closes(struct fs_client *client)
-{
-	struct fs_request *request;
-
-	while ((request = client->unsent_closes)) {
-		struct fs_close body = {.handle = request->handle};
-		struct frame frame = {.request_id = request->id};
-
-		if (frame_send_soon(client->stream, &fs_requests[FS_CLOSE - STREAM_FIRST], &frame,
-			    &body) == -EAGAIN)
-			return;
-		client->unsent_closes = request->next;
-	}
-}
-
 static void read_answers(struct stream *stream, void *context)
 {
 	struct fs_client *client = context;
@@ -221,12 +255,12 @@ static void read_answers(struct stream *stream, void *context)
 	}
 	if (!client->error && error != -EAGAIN)
 		fail_all(client, error == -EPIPE ? -EIO : error);
-	send_closes(client);
+	send_unsent(client);
 }
 
 /* ---- requests */
 
-int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
+int fs_begin(struct fs_client *client, struct fs_call *call, deadline until)
 {
 	struct fs_request *request;
 	struct frame frame = {0};
@@ -237,32 +271,63 @@ int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
 	request = take_request(client, call->type, call);
 	if (!request)
 		return -ENOMEM;
+	if (call->type == FS_LOCK)
+		memcpy(&request->body.lock, call->request, sizeof(request->body.lock));
+	call->pending = request;
 	frame.request_id = request->id;
 	error = frame_send(client->stream, &client->mutex, &fs_requests[call->type - STREAM_FIRST],
 		&frame, call->request, until);
-	if (error) {
-		free_request(client, request);
-		return call->done ? call->error : error;
-	}
+	if (!error)
+		return 0;
+	free_request(client, request);
+	return call->done ? call->error : error;
+}
+
+void fs_forget(struct fs_call *call)
+{
+	if (!call->done)
+		call->pending->call = NULL;
+}
+
+int fs_await(struct fs_call *call, deadline until)
+{
+	int error = 0;
+
 	while (!call->done && !error)
 		error = wait_list_wait(&call->waiters, until);
 	if (call->done)
 		return call->error;
-	request->call = NULL;
+	fs_forget(call);
 	return error;
 }
 
-void fs_close_handle(struct fs_client *client, uint32_t handle)
+int fs_perform(struct fs_client *client, struct fs_call *call, deadline until)
 {
-	struct fs_request *request = client->error ? NULL : take_request(client, FS_CLOSE, NULL);
+	int error = fs_begin(client, call, until);
 
-	/* Without memory for the request the handle stays open until the stream ends. */
-	if (!request)
-		return;
-	request->handle = handle;
-	request->next = client->unsent_closes;
-	client->unsent_closes = request;
-	send_closes(client);
+	return error ? error : fs_await(call, until);
+}
+
+/*
+ * The monitor ends the wait when it is asked to, so that a little patience tells how it ended. If
+ * it does not, because it waits for a server itself, what comes later is given back.
+ */
+int fs_perform_lock(struct fs_client *client, struct fs_lock *lock, deadline until)
+{
+	struct fs_call call = {.type = FS_LOCK, .request = lock};
+	struct fs_cancel cancel;
+	int error = fs_begin(client, &call, until);
+
+	while (!error && !call.done)
+		error = wait_list_wait(&call.waiters, until);
+	if (call.done)
+		return call.error;
+	if (!call.pending || call.pending->call != &call)
+		return error;
+	cancel.request_id = call.pending->id;
+	send_unawaited(client, FS_CANCEL, &cancel, sizeof(cancel));
+	error = fs_await(&call, in_milliseconds(LOCK_PATIENCE_MS));
+	return error == -ECANCELED ? -ETIMEDOUT : error;
 }
 
 static size_t smaller(size_t a, size_t b)

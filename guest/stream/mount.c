@@ -81,7 +81,8 @@ static size_t top_len(const char *plain)
 
 int mount_resolve(const char *path, struct mount_path *ret_path)
 {
-	int error = path_normalize(path, ret_path->plain, &ret_path->directory);
+	bool slash;
+	int error = path_normalize(path, ret_path->plain, &slash);
 
 	if (error)
 		return error;
@@ -92,6 +93,8 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 		ret_path->relative++;
 	if (!*ret_path->relative)
 		ret_path->relative = ".";
+	else if (slash)
+		strcat(ret_path->plain, "/");
 	return 0;
 }
 

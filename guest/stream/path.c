@@ -42,3 +42,13 @@ int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_
 	ret_plain[used] = 0;
 	return 0;
 }
+
+int path_plain(const char *path, char ret_plain[FS_PATH_MAX + 2])
+{
+	bool slash;
+	int error = path_normalize(path, ret_plain, &slash);
+
+	if (!error && slash && ret_plain[1])
+		strcat(ret_plain, "/");
+	return error;
+}

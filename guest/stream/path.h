@@ -19,9 +19,9 @@ int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_
 /* A path as the file calls use it. */
 struct mount_path {
 	struct mount *mount;  /* NULL: no mount has it */
-	const char *relative; /* below the mount, "." for the mount itself; points into 'plain' */
-	bool directory;       /* the caller wrote it as a directory's */
-	char plain[FS_PATH_MAX + 1];
+	const char *relative; /* below the mount, "." for the mount itself; a slash behind it if it can
+			       * only be a directory; points into 'plain' */
+	char plain[FS_PATH_MAX + 2];
 };
 
 /* 0, or as path_normalize; also for a path that no mount has. */

@@ -1,12 +1,12 @@
 /*
- * file_read_whole has a stream of its own: a caller that is slow to take the
- * pieces holds up nobody else's requests, and the pieces are handed over where
- * they lie in the ring.
+ * Whole files that are read. file_read_whole has a stream of its own: a caller that is slow to take
+ * the pieces holds up nobody else's requests, and the pieces are handed over where they lie in the
+ * ring.
  */
 #include <string.h>
 
 #include "guest/stream/control.h"
-#include "guest/stream/path.h"
+#include "guest/stream/place.h"
 #include "guest/stream/stream.h"
 
 #define WHOLE_TO_HOST_CAPACITY  (256u << 10) /* half of the smaller ring is the longest frame */
@@ -79,8 +79,6 @@ int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 	struct mount_path at;
 	int error = mount_resolve(path, &at);
 
-	if (!error && at.directory)
-		error = -EISDIR;
 	if (!error)
 		error = control_new_stream(
 			WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &whole.stream, until);
@@ -89,4 +87,24 @@ int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 	error = read_on_stream(&whole, &at, offset, length, until);
 	stream_close(whole.stream);
 	return error;
+}
+
+long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attributes *ret_attributes,
+	deadline until)
+{
+	struct place place;
+	struct fs_read_file request = {.length = len};
+	struct fs_call call = {.type = FS_READ_FILE,
+		.request = &request,
+		.reply = ret_attributes,
+		.bytes = ret_bytes,
+		.room = len};
+	int error = place_find(&place, NULL, path, until);
+
+	if (error)
+		return error;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error ? error : (long)call.len;
 }

@@ -8,23 +8,22 @@
 #include <string.h>
 
 #include "guest/ferrule.h"
+#include "tests/guests/fs_exercise.h"
 
 #define BIG_LEN     (3u << 20) /* bytes: more than any ring */
 #define MANY        1000
 #define HANDLES     200 /* files open at once */
-#define PATTERN(at) ((unsigned char)((at) * 31u + (at) / 251u))
+#define PATTERN(at) ((unsigned char)((at)*31u + (at) / 251u))
 
 static int failures;
 
-static void check(long got, long wanted, int line)
+void exercise_check(long got, long wanted, const char *file, int line)
 {
 	if (got == wanted)
 		return;
 	failures++;
-	printf("line %d: %ld instead of %ld\n", line, got, wanted);
+	printf("%s:%d: %ld instead of %ld\n", file, line, got, wanted);
 }
-#define CHECK(got, wanted) check((long)(got), (long)(wanted), __LINE__)
-#define SOON               in_milliseconds(20000)
 
 static int open_file(struct file **ret_file, const char *path, uint32_t flags)
 {
@@ -163,12 +162,12 @@ struct whole {
 	const unsigned char *bytes; /* what has to come */
 	size_t at;
 	size_t stop_at; /* the sink returns 77 from there on */
-	uint64_t size;	/* from the attributes */
+	uint64_t size;  /* from the attributes */
 	int wrong;
 };
 
-static int take_piece(void *argument, const struct fs_attributes *attributes, const void *bytes,
-	size_t len)
+static int take_piece(
+	void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len)
 {
 	struct whole *whole = argument;
 
@@ -377,8 +376,8 @@ static void not_granted(void)
 
 static void no_way_out(void)
 {
-	static const char *const ways[] = {"/rw/link_out_relative", "/rw/link_out_absolute", "/rw/dir_out/secret",
-		"/ro/link_out_relative", "/rw/link_proc"};
+	static const char *const ways[] = {"/rw/link_out_relative", "/rw/link_out_absolute",
+		"/rw/dir_out/secret", "/ro/link_out_relative", "/rw/link_proc"};
 	struct fs_attributes attributes;
 	struct directory *directory;
 	char byte;
@@ -422,6 +421,7 @@ int main(void)
 	read_only_mount();
 	not_granted();
 	no_way_out();
+	exercise_calls();
 	puts(failures == 0 ? "passed" : "failed");
 	return failures == 0 ? 0 : 1;
 }

@@ -1,0 +1,212 @@
+/* Attributes of what a path leads to, extended ones, and its file system. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/stream/place.h"
+
+/* ---- attributes */
+
+int path_stat_at(struct file *directory, const char *path, uint32_t flags,
+	struct fs_attributes *ret_attributes, deadline until)
+{
+	struct place place;
+	struct fs_stat request = {.flags = flags};
+	struct fs_call call = {.type = FS_STAT, .request = &request, .reply = ret_attributes};
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	request.directory = place.directory;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_stat(const char *path, struct fs_attributes *ret_attributes, deadline until)
+{
+	return path_stat_at(NULL, path, 0, ret_attributes, until);
+}
+
+int path_lstat(const char *path, struct fs_attributes *ret_attributes, deadline until)
+{
+	return path_stat_at(NULL, path, FS_AT_NOFOLLOW, ret_attributes, until);
+}
+
+static struct fs_set_attributes set_request(const struct file_change *change, uint32_t flags)
+{
+	return (struct fs_set_attributes){
+		.flags = flags,
+		.set = change->set,
+		.mode = change->mode,
+		.uid = change->uid,
+		.gid = change->gid,
+		.atime_ns = change->atime_ns,
+		.mtime_ns = change->mtime_ns,
+		.atime_s = (uint64_t)change->atime_s,
+		.mtime_s = (uint64_t)change->mtime_s,
+		.size = change->size,
+		.path = {"", 0},
+	};
+}
+
+int path_set_at(struct file *directory, const char *path, uint32_t flags,
+	const struct file_change *change, deadline until)
+{
+	struct place place;
+	struct fs_set_attributes request = set_request(change, flags);
+	struct fs_call call = {.type = FS_SET_ATTRIBUTES, .request = &request};
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	request.directory = place.directory;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_set(const char *path, const struct file_change *change, deadline until)
+{
+	return path_set_at(NULL, path, 0, change, until);
+}
+
+int path_set_link(const char *path, const struct file_change *change, deadline until)
+{
+	return path_set_at(NULL, path, FS_AT_NOFOLLOW, change, until);
+}
+
+int file_set(struct file *file, const struct file_change *change, deadline until)
+{
+	struct fs_set_attributes request = set_request(change, FS_AT_HANDLE);
+	struct fs_call call = {.type = FS_SET_ATTRIBUTES, .request = &request};
+
+	request.directory = file->handle;
+	if (!fs_supports(file->client, FS_SET_ATTRIBUTES))
+		return -ENOTSUP;
+	return fs_perform(file->client, &call, until);
+}
+
+int file_truncate(struct file *file, uint64_t size, deadline until)
+{
+	const struct file_change change = {.set = FS_SET_SIZE, .size = size};
+
+	return file_set(file, &change, until);
+}
+
+/* ---- file systems */
+
+static int stat_system(
+	struct file *file, struct fs_client *client, struct fs_system *ret_system, deadline until)
+{
+	struct fs_stat_system request = {.handle = file ? file->handle : 0};
+	struct fs_call call = {.type = FS_STAT_SYSTEM, .request = &request, .reply = ret_system};
+
+	if (!fs_supports(client, FS_STAT_SYSTEM))
+		return -ENOTSUP;
+	return fs_perform(client, &call, until);
+}
+
+/* Of the file or directory that is there: another file system can be mounted below a mount. */
+int path_stat_system(const char *path, struct fs_system *ret_system, deadline until)
+{
+	struct file *file;
+	int error = file_open(&file, path, FS_OPEN_READ, 0, until);
+
+	if (error)
+		return error;
+	error = stat_system(file, file->client, ret_system, until);
+	file_close(file);
+	return error;
+}
+
+/* ---- extended attributes */
+
+/* Into memory of the caller's, which may be too little. */
+static long get_bytes(struct place *place, enum fs_type type, const void *request, void *ret_bytes,
+	size_t len, deadline until)
+{
+	unsigned char *bytes = malloc(FS_XATTR_MAX);
+	struct fs_call call = {
+		.type = type, .request = request, .bytes = bytes, .room = FS_XATTR_MAX};
+	int error = bytes ? place_perform(place, &call, until) : -ENOMEM;
+
+	if (!error && call.len > len)
+		error = -ERANGE;
+	if (!error && call.len > 0)
+		memcpy(ret_bytes, bytes, call.len);
+	free(bytes);
+	return error ? error : (long)call.len;
+}
+
+static int check_name(const char *name)
+{
+	return strlen(name) > FS_NAME_MAX ? -ERANGE : 0; /* as Linux has it */
+}
+
+long path_get_xattr(const char *path, const char *name, void *ret_value, size_t len, deadline until)
+{
+	struct place place;
+	struct fs_get_xattr request = {.name = bytes_of(name)};
+	long got = check_name(name);
+
+	if (got == 0)
+		got = place_find(&place, NULL, path, until);
+	if (got < 0)
+		return got;
+	request.path = place.path;
+	got = get_bytes(&place, FS_GET_XATTR, &request, ret_value, len, until);
+	place_leave(&place);
+	return got;
+}
+
+long path_list_xattrs(const char *path, char *ret_names, size_t len, deadline until)
+{
+	struct place place;
+	struct fs_list_xattrs request = {0};
+	long got = place_find(&place, NULL, path, until);
+
+	if (got < 0)
+		return got;
+	request.path = place.path;
+	got = get_bytes(&place, FS_LIST_XATTRS, &request, ret_names, len, until);
+	place_leave(&place);
+	return got;
+}
+
+int path_set_xattr(const char *path, const char *name, const void *value, size_t len,
+	uint32_t flags, deadline until)
+{
+	struct place place;
+	struct fs_set_xattr request = {
+		.flags = flags, .name = bytes_of(name), .value = {value, len}};
+	struct fs_call call = {.type = FS_SET_XATTR, .request = &request};
+	int error = len > FS_XATTR_MAX ? -E2BIG : check_name(name);
+
+	if (!error)
+		error = place_find(&place, NULL, path, until);
+	if (error)
+		return error;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_remove_xattr(const char *path, const char *name, deadline until)
+{
+	struct place place;
+	struct fs_get_xattr request = {.name = bytes_of(name)};
+	struct fs_call call = {.type = FS_REMOVE_XATTR, .request = &request};
+	int error = check_name(name);
+
+	if (!error)
+		error = place_find(&place, NULL, path, until);
+	if (error)
+		return error;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}

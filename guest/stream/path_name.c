@@ -1,0 +1,197 @@
+/* Names: making, removing, renaming and linking what they name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/stream/place.h"
+
+int path_mkdir_at(struct file *directory, const char *path, uint32_t mode, deadline until)
+{
+	struct place place;
+	struct fs_mkdir request = {.mode = mode};
+	struct fs_call call = {.type = FS_MKDIR, .request = &request};
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	request.directory = place.directory;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_mkdir(const char *path, uint32_t mode, deadline until)
+{
+	return path_mkdir_at(NULL, path, mode, until);
+}
+
+int path_unlink_at(struct file *directory, const char *path, uint32_t flags, deadline until)
+{
+	struct place place;
+	struct fs_unlink request = {.flags = flags};
+	struct fs_call call = {.type = FS_UNLINK, .request = &request};
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	request.directory = place.directory;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_unlink(const char *path, deadline until)
+{
+	return path_unlink_at(NULL, path, 0, until);
+}
+
+int path_rmdir(const char *path, deadline until)
+{
+	return path_unlink_at(NULL, path, FS_UNLINK_DIRECTORY, until);
+}
+
+/* ---- of two names */
+
+/* Both ends of a rename or a link, which are to be of one mount. */
+struct pair {
+	struct place from, to;
+};
+
+static int pair_find(struct pair *pair, struct file *from_directory, const char *from,
+	struct file *to_directory, const char *to, deadline until)
+{
+	int error = place_find(&pair->from, from_directory, from, until);
+
+	if (error)
+		return error;
+	error = place_find(&pair->to, to_directory, to, until);
+	if (!error && pair->from.client == pair->to.client)
+		return 0;
+	if (!error)
+		place_leave(&pair->to);
+	place_leave(&pair->from);
+	return error ? error : -EXDEV;
+}
+
+static void pair_leave(struct pair *pair)
+{
+	place_leave(&pair->from);
+	place_leave(&pair->to);
+}
+
+int path_rename_at(struct file *from_directory, const char *from, struct file *to_directory,
+	const char *to, uint32_t flags, deadline until)
+{
+	struct pair pair;
+	struct fs_rename request = {.flags = flags};
+	struct fs_call call = {.type = FS_RENAME, .request = &request};
+	int error = pair_find(&pair, from_directory, from, to_directory, to, until);
+
+	if (error)
+		return error;
+	request.from_directory = pair.from.directory;
+	request.to_directory = pair.to.directory;
+	request.from = pair.from.path;
+	request.to = pair.to.path;
+	error = place_perform(&pair.from, &call, until);
+	pair_leave(&pair);
+	return error;
+}
+
+int path_rename_with(const char *from, const char *to, uint32_t flags, deadline until)
+{
+	return path_rename_at(NULL, from, NULL, to, flags, until);
+}
+
+int path_rename(const char *from, const char *to, deadline until)
+{
+	return path_rename_at(NULL, from, NULL, to, 0, until);
+}
+
+int path_link_at(struct file *from_directory, const char *from, struct file *to_directory,
+	const char *to, deadline until)
+{
+	struct pair pair;
+	struct fs_link request = {0};
+	struct fs_call call = {.type = FS_LINK, .request = &request};
+	int error = pair_find(&pair, from_directory, from, to_directory, to, until);
+
+	if (error)
+		return error;
+	request.from_directory = pair.from.directory;
+	request.to_directory = pair.to.directory;
+	request.from = pair.from.path;
+	request.to = pair.to.path;
+	error = place_perform(&pair.from, &call, until);
+	pair_leave(&pair);
+	return error;
+}
+
+int path_link(const char *from, const char *to, deadline until)
+{
+	return path_link_at(NULL, from, NULL, to, until);
+}
+
+/* ---- symbolic links */
+
+int path_symlink_at(const char *target, struct file *directory, const char *path, deadline until)
+{
+	struct place place;
+	struct fs_symlink request = {.target = bytes_of(target)};
+	struct fs_call call = {.type = FS_SYMLINK, .request = &request};
+	int error = request.target.len > FS_PATH_MAX ? -ENAMETOOLONG
+						     : place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	request.directory = place.directory;
+	request.path = place.path;
+	error = place_perform(&place, &call, until);
+	place_leave(&place);
+	return error;
+}
+
+int path_symlink(const char *target, const char *path, deadline until)
+{
+	return path_symlink_at(target, NULL, path, until);
+}
+
+static long read_link(struct place *place, char *text, deadline until)
+{
+	struct fs_read_link request = {.directory = place->directory, .path = place->path};
+	struct fs_call call = {.type = FS_READ_LINK,
+		.request = &request,
+		.bytes = (unsigned char *)text,
+		.room = FS_PATH_MAX};
+	int error = place_perform(place, &call, until);
+
+	return error ? error : (long)call.len;
+}
+
+long path_readlink_at(
+	struct file *directory, const char *path, char *ret_text, size_t len, deadline until)
+{
+	struct place place;
+	long got = place_find(&place, directory, path, until);
+	char *text;
+
+	if (got < 0)
+		return got;
+	text = malloc(FS_PATH_MAX);
+	got = text ? read_link(&place, text, until) : -ENOMEM;
+	place_leave(&place);
+	if (got >= 0 && len > 0) {
+		size_t some = (size_t)got < len ? (size_t)got : len - 1;
+
+		memcpy(ret_text, text, some);
+		ret_text[some] = 0;
+	}
+	free(text);
+	return got;
+}
+
+long path_readlink(const char *path, char *ret_text, size_t len, deadline until)
+{
+	return path_readlink_at(NULL, path, ret_text, len, until);
+}
