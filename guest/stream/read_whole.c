@@ -9,8 +9,8 @@
 #include "guest/stream/place.h"
 #include "guest/stream/stream.h"
 
-#define WHOLE_TO_HOST_CAPACITY  (256u << 10) /* half of the smaller ring is the longest frame */
-#define WHOLE_TO_GUEST_CAPACITY (256u << 10)
+#define WHOLE_TO_HOST_CAPACITY  (512u << 10) /* half of the smaller ring is the longest frame */
+#define WHOLE_TO_GUEST_CAPACITY (512u << 10)
 
 struct whole {
 	struct stream *stream;
