@@ -7,14 +7,13 @@
 
 static int close_one(struct fs_request *request, uint32_t handle)
 {
-	int fd;
-	int result = fs_handles_close(&request->fs->handles, handle, &fd);
+	int fd, result;
 
-	if (result < 0)
-		return result;
-	fs_lock_cancel_all(request->fs, fs_handles_place(handle));
-	fs_close_fd(request->fs, fd);
-	return 0;
+	fs_lock_close(request->fs, handle);
+	result = fs_handles_close(&request->fs->handles, handle, &fd);
+	if (result == 0)
+		fs_close_fd(request->fs, fd);
+	return result;
 }
 
 /* All of them, though one may not be open. Of those in the ring each is loaded once. */

@@ -61,6 +61,7 @@ uint32_t fs_handles_fill(
 		handle->generation = 1;
 	handle->fd = fd;
 	handle->open = true;
+	handle->locked = false;
 	handle->kind = (uint8_t)kind;
 	return handle->generation << PLACE_BITS | place;
 }
@@ -91,6 +92,11 @@ const struct fs_handle *fs_handles_at(const struct fs_handles *handles, uint32_t
 {
 	assert(place < handles->count && handles->handle[place].users > 0);
 	return &handles->handle[place];
+}
+
+void fs_handles_lock(struct fs_handles *handles, uint32_t place)
+{
+	handles->handle[place].locked = true;
 }
 
 /* When neither the guest nor a request has it: the place is free again. */

@@ -26,6 +26,7 @@ struct fs_handle {
 	int fd;
 	uint16_t users;
 	bool open;    /* the guest has the number and has not closed it */
+	bool locked;  /* it has had locks */
 	uint8_t kind; /* enum fs_handle_kind */
 };
 
@@ -56,6 +57,9 @@ static inline uint32_t fs_handles_place(uint32_t number)
 {
 	return number & (FS_HANDLES_MAX - 1);
 }
+
+/* It has got a lock. */
+void fs_handles_lock(struct fs_handles *handles, uint32_t place);
 
 /* The guest is done with this number. 0 or -EBADF; *ret_fd is to be closed now unless -1. */
 int fs_handles_close(struct fs_handles *handles, uint32_t number, int *ret_fd);

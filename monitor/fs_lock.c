@@ -128,6 +128,8 @@ int fs_lock_finish(struct fs_request *request)
 		result = wait_on(request);
 	if (result != FS_LATER)
 		leave(request);
+	if (result == 0)
+		fs_handles_lock(&request->fs->handles, request->held[0]);
 	/* Somebody may have waited for what was given back. */
 	if (result == 0 && (request->body.lock.flags & FS_LOCK_UNLOCK) != 0)
 		try_all(request->fs);
@@ -189,6 +191,32 @@ void fs_lock_cancel_all(struct fs_stream *fs, uint32_t place)
 	}
 }
 
+/*
+ * A close gives locks back, but only when it is done, which a thread sees to some time later. Where
+ * nobody has to be asked they are given back at once.
+ */
+static void unlock(const struct fs_handle *handle)
+{
+	struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	fcntl(handle->fd, F_OFD_SETLK, &all);
+	flock(handle->fd, LOCK_UN);
+}
+
+void fs_lock_close(struct fs_stream *fs, uint32_t handle)
+{
+	uint32_t place;
+
+	if (fs_handles_use(&fs->handles, handle, &place) < 0)
+		return;
+	const struct fs_handle *closed = fs_handles_at(&fs->handles, place);
+	if (closed->locked && fs->root.local)
+		unlock(closed);
+	fs_lock_cancel_all(fs, place);
+	fs_handles_leave(&fs->handles, place); /* it is open still: nothing to close */
+	try_all(fs);
+}
+
 bool fs_lock_busy(struct fs_stream *fs)
 {
 	if (fs->lock_timer_set)
@@ -208,6 +236,6 @@ int fs_lock_start(struct fs_request *request)
 		return -EINVAL;
 	if (lock->offset > LLONG_MAX || lock->length > LLONG_MAX)
 		return -EINVAL;
-	int result = fs_request_use_as(request, lock->handle, false);
+	int result = fs_request_use(request, 0, lock->handle, false);
 	return result < 0 ? result : try_now(request);
 }

@@ -12,14 +12,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PLACE_NAME_LEN (FS_NAME_MAX + 3) /* bytes: one too many, a slash, and the 0 */
+
 /* Where a path's last component is to be made, removed or replaced. */
 struct place {
-	int parent;                 /* O_PATH of a directory beneath the one that was asked for */
-	char name[FS_NAME_MAX + 2]; /* with one '/' behind it if the path had any there */
+	int parent;                /* O_PATH of a directory beneath the one that was asked for */
+	char name[PLACE_NAME_LEN]; /* with one '/' behind it if the path had any there */
 };
 
-/* Splits 'path' into the name and what comes before it, "." for nothing. 0 or a negative errno. */
-static int split(const char *path, char ret_name[FS_NAME_MAX + 2], char ret_parent[FS_PATH_MAX + 1])
+/*
+ * Splits 'path' into the name and what comes before it, "." for nothing. 0 or a negative errno. Of
+ * a name that is too long as much is left as is too long: the kernel says so when it is its turn.
+ */
+static int split(const char *path, char ret_name[PLACE_NAME_LEN], char ret_parent[FS_PATH_MAX + 1])
 {
 	size_t len = strlen(path);
 	size_t end = len;
@@ -35,22 +40,15 @@ static int split(const char *path, char ret_name[FS_NAME_MAX + 2], char ret_pare
 	size_t start = end;
 	while (start > 0 && path[start - 1] != '/')
 		start--;
-	if (end - start > FS_NAME_MAX)
-		return -ENAMETOOLONG;
-	snprintf(ret_name, FS_NAME_MAX + 2, "%.*s%s", (int)(end - start), path + start,
+	size_t name_len = end - start <= FS_NAME_MAX ? end - start : FS_NAME_MAX + 1;
+	snprintf(ret_name, PLACE_NAME_LEN, "%.*s%s", (int)name_len, path + start,
 		end < len ? "/" : "");
 	snprintf(ret_parent, FS_PATH_MAX + 1, "%.*s", start > 0 ? (int)start : 1,
 		start > 0 ? path : ".");
 	return 0;
 }
 
-static bool is_dots(const char *name)
-{
-	size_t dots = strspn(name, ".");
-
-	return (dots == 1 || dots == 2) && (name[dots] == 0 || name[dots] == '/');
-}
-
+/* The calls that follow refuse a name that is '.' or '..' themselves, each with its own errno. */
 static int place_find(int directory, const char *path, struct place *ret_place)
 {
 	char parent[FS_PATH_MAX + 1];
@@ -58,8 +56,6 @@ static int place_find(int directory, const char *path, struct place *ret_place)
 
 	if (result < 0)
 		return result;
-	if (is_dots(ret_place->name))
-		return -EINVAL;
 	ret_place->parent = fs_path_walk(directory, parent, O_PATH | O_DIRECTORY, 0);
 	return ret_place->parent < 0 ? ret_place->parent : 0;
 }

@@ -79,7 +79,7 @@ int fs_allocate_start(struct fs_request *request)
 	if (result == 0 && (allocate->offset > LLONG_MAX || allocate->length > LLONG_MAX))
 		result = -EINVAL;
 	if (result == 0)
-		result = fs_request_use_as(request, allocate->handle, false);
+		result = fs_request_use(request, 0, allocate->handle, false);
 	if (result < 0)
 		return result;
 	request->op.done = allocate_done;

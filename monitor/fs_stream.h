@@ -366,6 +366,8 @@ int fs_lock_finish(struct fs_request *request);
 bool fs_lock_cancel(struct fs_stream *fs, uint32_t request_id);
 /* Ends the waits for the handle in this place; FS_HANDLE_NONE: all. */
 void fs_lock_cancel_all(struct fs_stream *fs, uint32_t place);
+/* A handle is about to be closed. */
+void fs_lock_close(struct fs_stream *fs, uint32_t handle);
 /* At the end: is an operation under way? Asks it to end; fs_pump follows. */
 bool fs_lock_busy(struct fs_stream *fs);
 

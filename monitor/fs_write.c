@@ -119,17 +119,17 @@ int fs_write_start(struct fs_request *request)
 
 	if (result == 0)
 		result = fs_request_use_as(request, write->handle, false);
+	if (result == -EISDIR)
+		result = -EBADF; /* no directory is open for writing */
 	if (result < 0)
 		return result;
 	bool at_position = write->offset == FS_POSITION;
 	bool at_end = fs_request_kind(request) == FS_HANDLE_APPEND;
 	if (!at_position && write->offset > LLONG_MAX)
 		return -EINVAL;
-	if (!at_position && !at_end && write->data.len > LLONG_MAX - write->offset)
-		return -EFBIG;
 	request->bytes = write->data;
-	/* Where it goes at the end, the kernel heeds only whether the position is to move. */
-	request->write_offset = at_end && !at_position ? 0 : write->offset;
+	request->write_offset =
+		write->offset; /* at the end it says only whether the position moves */
 	fs_write_enter(request);
 	if (at_position || at_end) {
 		request->lane = &fs->positions;

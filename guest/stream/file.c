@@ -159,7 +159,9 @@ static long step(struct transfer *transfer, unsigned at_once, deadline until)
 	size_t wanted;
 	long got;
 
-	while (transfer->begun < transfer->len && transfer->count < at_once) {
+	/* One of no bytes, too. */
+	while (transfer->count == 0 ||
+		(transfer->begun < transfer->len && transfer->count < at_once)) {
 		int error = begin_piece(transfer, until);
 
 		if (error && transfer->count == 0)

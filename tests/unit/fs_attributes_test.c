@@ -233,7 +233,7 @@ START_TEST(hard_links)
 	expect_equal(make_link("nothing", "x"), ENOENT);
 	expect_equal(make_link("file/", "x"), ENOTDIR);
 	expect_equal(make_link("file", "nothing/x"), ENOENT);
-	expect_equal(make_link("file", "dir/."), EINVAL);
+	expect_equal(make_link("file", "dir/."), EEXIST);
 	expect_equal(make_link("", "x"), ENOENT);
 }
 END_TEST
