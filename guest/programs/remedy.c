@@ -131,6 +131,25 @@ int cannot_send(const char *program, const char *target, int error)
 	return tell(program, &deed, target, error);
 }
 
+int cannot_file(const char *program, const char *what, const char *path, int error)
+{
+	static const struct remedy remedies[] = {
+		{ENOENT, "there is nothing of this name; correct the path"},
+		{ENOTDIR, "a part of the path is no directory; correct it"},
+		{EISDIR, "it is a directory; name a file"},
+		{EEXIST, "it is there already; remove it or choose another name"},
+		{EROFS, "the mount is read-only; write :rw behind ferrule's --mount"},
+		{EXDEV, "it leads out of its mount; mount what it leads to"},
+		{ELOOP, "symbolic links lead in a circle; correct them"},
+		{ENOSPC, "the host's disk is full; make room"},
+		{EDQUOT, "the quota on the host is used up; make room"},
+		{0, "check the file on the host"},
+	};
+	const struct deed deed = {what, remedies, NULL};
+
+	return tell(program, &deed, path, error);
+}
+
 const char *hint_for_option(const char *argument)
 {
 	return argument[0] == '-' ? "; options of ferrule run stand before the image" : "";

@@ -24,6 +24,9 @@ int cannot_connect(const char *program, const char *target, int error);
 int cannot_bind(const char *program, const char *address, int error);
 int cannot_send(const char *program, const char *target, int error);
 
+/* The same of a call on files: 'deed' is "read" or "write". */
+int cannot_file(const char *program, const char *deed, const char *path, int error);
+
 /* What to say behind a complaint about this argument: who writes an option may have meant the monitor. */
 const char *hint_for_option(const char *argument);
 
