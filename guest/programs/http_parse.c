@@ -131,12 +131,17 @@ static bool is_token(struct http_text text)
 /* Methods are told apart by case. */
 static enum http_method method_of(struct http_text name)
 {
-	static const char *const known[] = {
-		"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+	static const struct {
+		const char *name;
+		enum http_method method;
+	} known[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD}, {"PUT", HTTP_PUT},
+		{"DELETE", HTTP_DELETE}, {"POST", HTTP_KNOWN}, {"CONNECT", HTTP_KNOWN},
+		{"OPTIONS", HTTP_KNOWN}, {"TRACE", HTTP_KNOWN}, {"PATCH", HTTP_KNOWN}};
 
 	for (size_t i = 0; i < COUNT_OF(known); i++) {
-		if (name.len == strlen(known[i]) && memcmp(name.data, known[i], name.len) == 0)
-			return i == 0 ? HTTP_GET : i == 1 ? HTTP_HEAD : HTTP_KNOWN;
+		if (name.len == strlen(known[i].name) &&
+			memcmp(name.data, known[i].name, name.len) == 0)
+			return known[i].method;
 	}
 	return HTTP_UNKNOWN;
 }
@@ -250,6 +255,24 @@ static int take_if_modified_since(struct head *head, struct http_text value)
 	return take_text(&head->request->if_modified_since, value);
 }
 
+static int take_if_match(struct head *head, struct http_text value)
+{
+	return take_text(&head->request->if_match, value);
+}
+
+static int take_if_unmodified_since(struct head *head, struct http_text value)
+{
+	return take_text(&head->request->if_unmodified_since, value);
+}
+
+/* RFC 9110 section 10.1.1 knows one expectation; any other is nothing to be met. */
+static int take_expect(struct head *head, struct http_text value)
+{
+	head->request->expects_continue =
+		head->request->minor > 0 && http_text_is(value, "100-continue");
+	return 0;
+}
+
 static const struct {
 	const char *name; /* lower case */
 	int (*take)(struct head *head, struct http_text value);
@@ -260,7 +283,10 @@ static const struct {
 	{"transfer-encoding", take_transfer_encoding},
 	{"range", take_range},
 	{"if-range", take_if_range},
+	{"expect", take_expect},
+	{"if-match", take_if_match},
 	{"if-none-match", take_if_none_match},
+	{"if-unmodified-since", take_if_unmodified_since},
 	{"if-modified-since", take_if_modified_since},
 };
 

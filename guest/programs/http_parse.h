@@ -23,6 +23,8 @@
 enum http_method {
 	HTTP_GET,
 	HTTP_HEAD,
+	HTTP_PUT,
+	HTTP_DELETE,
 	HTTP_KNOWN, /* another that the standards define */
 	HTTP_UNKNOWN,
 };
@@ -39,7 +41,9 @@ struct http_request {
 	bool has_body; /* content_length > 0, or chunked */
 	bool chunked;
 	uint64_t content_length; /* bytes */
-	struct http_text range, if_range, if_none_match, if_modified_since;
+	bool expects_continue; /* the client waits for a 100 before it sends the body */
+	struct http_text range, if_range, if_match, if_none_match, if_modified_since,
+		if_unmodified_since;
 };
 
 /*

@@ -83,14 +83,23 @@ static const struct {
 	const char *explanation;
 } statuses[] = {
 	{200, "OK", ""},
+	{201, "Created", ""},
+	{204, "No Content", ""},
 	{206, "Partial Content", ""},
 	{301, "Moved Permanently", "This directory's address ends in a slash."},
 	{304, "Not Modified", ""},
 	{400, "Bad Request", "The request is not one that HTTP/1.1 allows."},
-	{403, "Forbidden", "This may not be read."},
+	{403, "Forbidden", "This may not be read, or not be written."},
 	{404, "Not Found", "There is nothing at this address."},
-	{405, "Method Not Allowed", "Files can be read with GET and HEAD, and nothing else."},
+	{405, "Method Not Allowed",
+		"Files can be read with GET and HEAD; PUT and DELETE need a server that was "
+		"started with --write."},
 	{408, "Request Timeout", "The request did not come in time."},
+	{409, "Conflict",
+		"The directory that it is to be in is not there, or it is a directory, or one that "
+		"is not empty."},
+	{411, "Length Required", "What is to be written needs a Content-Length."},
+	{412, "Precondition Failed", "The file is not as the request demands."},
 	{413, "Content Too Large", "A request for a file has no use for a body of this size."},
 	{414, "URI Too Long", "The address is too long."},
 	{416, "Range Not Satisfiable", "The file has none of the bytes that were asked for."},
@@ -98,6 +107,7 @@ static const struct {
 	{500, "Internal Server Error", "The file could not be read."},
 	{501, "Not Implemented", "This method or transfer coding is not known here."},
 	{503, "Service Unavailable", "There is too much to do just now; try again."},
+	{507, "Insufficient Storage", "The disk is full."},
 	{505, "HTTP Version Not Supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here."},
 };
 

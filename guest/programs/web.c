@@ -1,5 +1,5 @@
 /*
- * web [--listen ADDR:PORT] [DIR]: a web server for the files of a directory.
+ * web [--listen ADDR:PORT] [--write] [DIR]: a web server for the files of a directory.
  *
  * One fiber serves one connection: it waits for a request, parses it where it
  * lies in the ring, answers, and goes on with the next one, pipelined or not.
@@ -71,20 +71,36 @@ static int send_redirect(struct exchange *exchange)
 	return error;
 }
 
-static int send_path(struct exchange *exchange)
+/* What the request's path means here. False: it is too long. */
+static bool find_path(struct exchange *exchange)
 {
 	const char *path = exchange->request.path;
 	size_t root_len = strlen(exchange->root), len = strlen(path);
-	int error;
 
 	if (root_len + len >= sizeof(exchange->path))
-		return -ENAMETOOLONG;
+		return false;
 	memcpy(exchange->path, exchange->root, root_len);
 	memcpy(exchange->path + root_len, path, len + 1);
-	if (path[len - 1] == '/')
+	return true;
+}
+
+static int send_path(struct exchange *exchange)
+{
+	const char *path = exchange->request.path;
+	int error;
+
+	if (path[strlen(path) - 1] == '/')
 		return send_index(exchange);
 	error = web_send_file(exchange, exchange->path);
 	return error == -EISDIR ? send_redirect(exchange) : error;
+}
+
+/* Is it a request that changes files, where that is allowed? */
+static bool may_write(const struct exchange *exchange)
+{
+	enum http_method method = exchange->request.method;
+
+	return exchange->writable && (method == HTTP_PUT || method == HTTP_DELETE);
 }
 
 /* False: the connection is of no use any more. */
@@ -95,8 +111,12 @@ static bool answer_request(struct exchange *exchange)
 
 	if (request->method == HTTP_UNKNOWN)
 		return answer_error(exchange, 501) == 0;
-	if (request->method == HTTP_KNOWN)
+	if (request->method > HTTP_HEAD && !may_write(exchange))
 		return answer_error(exchange, 405) == 0;
+	if (!find_path(exchange))
+		return answer_error(exchange, 404) == 0;
+	if (request->method > HTTP_HEAD)
+		return web_write(exchange);
 	if (request->content_length > BODY_MOST)
 		return answer_error(exchange, 413) == 0;
 	error = send_path(exchange);
@@ -148,10 +168,14 @@ static bool skip(struct stream *stream, uint64_t left)
 }
 
 /* A body is skipped only behind an answer that did not refuse it. */
-static bool can_go_on(const struct http_request *request)
+static bool can_go_on(const struct exchange *exchange)
 {
+	const struct http_request *request = &exchange->request;
+
+	if (may_write(exchange) && request->method == HTTP_PUT)
+		return request->keep_alive && !request->chunked;
 	return request->keep_alive && !request->chunked && request->content_length <= BODY_MOST &&
-	       request->method <= HTTP_HEAD;
+	       (request->method <= HTTP_HEAD || may_write(exchange));
 }
 
 /* One request. False: it was the last. */
@@ -161,7 +185,7 @@ static bool serve_one(struct exchange *exchange)
 
 	if (head == 0)
 		return false;
-	exchange->keep_alive = head > 0 && can_go_on(&exchange->request);
+	exchange->keep_alive = head > 0 && can_go_on(exchange);
 	if (head < 0) {
 		/* Whatever the method was to be: the page is sent. */
 		exchange->request.method = HTTP_GET;
@@ -169,18 +193,22 @@ static bool serve_one(struct exchange *exchange)
 		service_linger(exchange->stream, LINGER_MS);
 		return false;
 	}
+	exchange->head = (size_t)head;
 	if (!answer_request(exchange))
 		return false;
-	stream_consume(exchange->stream, (size_t)head);
+	stream_consume(exchange->stream, exchange->head);
 	if (exchange->keep_alive)
 		return skip(exchange->stream, exchange->request.content_length);
 	service_linger(exchange->stream, LINGER_MS);
 	return false;
 }
 
+static bool server_writable; /* --write */
+
 static void serve(struct stream *stream, const struct endpoint *peer, void *argument)
 {
-	struct exchange exchange = {.stream = stream, .root = argument};
+	struct exchange exchange = {
+		.stream = stream, .root = argument, .writable = server_writable};
 
 	(void)peer;
 	while (serve_one(&exchange))
@@ -190,10 +218,11 @@ static void serve(struct stream *stream, const struct endpoint *peer, void *argu
 /* ---- the program */
 
 static const char help[] =
-	"usage: web [--listen ADDR:PORT] [DIR]\n"
+	"usage: web [--listen ADDR:PORT] [--write] [DIR]\n"
 	"\n"
 	"Serves the files of the guest's directory DIR (/srv) at http://ADDR:PORT/\n"
-	"(127.0.0.1:8080).\n"
+	"(127.0.0.1:8080). With --write, and :rw behind the mount, PUT and DELETE change them,\n"
+	"for everyone who can connect.\n"
 	"\n"
 	"It needs the grants --listen ADDR:PORT and --mount HOSTDIR:DIR:\n"
 	"  ferrule run --listen 127.0.0.1:8080 --mount .:/srv web.elf\n";
@@ -201,7 +230,9 @@ static const char help[] =
 /* 'what' is wrong with this argument. */
 static int usage(const char *argument, const char *what)
 {
-	fprintf(stderr, "web: '%s' %s; usage: web [--listen ADDR:PORT] [DIR]; --help explains%s\n",
+	fprintf(stderr,
+		"web: '%s' %s; usage: web [--listen ADDR:PORT] [--write] [DIR]; --help "
+		"explains%s\n",
 		argument, what, hint_for_option(argument));
 	return 2;
 }
@@ -258,6 +289,8 @@ int main(int argc, char **argv)
 			address = argv[++i];
 		else if (strcmp(argv[i], "--listen") == 0)
 			return usage(argv[i], "has no value");
+		else if (strcmp(argv[i], "--write") == 0)
+			server_writable = true;
 		else if (argv[i][0] == '-')
 			return usage(argv[i], "is no option");
 		else if (root)

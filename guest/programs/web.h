@@ -13,6 +13,8 @@
 struct exchange {
 	struct stream *stream;
 	const char *root; /* the guest directory that is served */
+	bool writable;    /* PUT and DELETE are allowed */
+	size_t head;      /* bytes of the request's head that are still in the stream */
 	struct http_request request;
 	bool keep_alive;              /* as it stands: errors clear it */
 	char path[2 * HTTP_PATH_MAX]; /* root and request.path */
@@ -49,7 +51,18 @@ int answer_status(int error);
 #define ETAG_LEN 64
 char *answer_etag(const struct fs_attributes *attributes, char text[ETAG_LEN]);
 
+/* ---- web_write.c */
+
+/*
+ * PUT and DELETE of exchange->path. The body is taken from the stream, behind the head, or left there when
+ * it is refused. False: the connection is of no use any more.
+ */
+bool web_write(struct exchange *exchange);
+
 /* ---- web_file.c */
+
+/* Do If-Match and If-Unmodified-Since allow it? 'attributes' NULL: there is no file. */
+bool web_precondition(const struct http_request *request, const struct fs_attributes *attributes);
 
 /*
  * Answers with a file: 0 when an answer was sent, -ECONNABORTED when the

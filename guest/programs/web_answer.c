@@ -121,7 +121,7 @@ long answer_format_head(
 	add_field(&head, "Date", date_now());
 	if (answer->type)
 		add_field(&head, "Content-Type", answer->type);
-	if (answer->status != 304) {
+	if (answer->status != 304 && answer->status != 204) {
 		add(&head, "Content-Length: ");
 		add_number(&head, answer->length, 10);
 		add(&head, "\r\n");
@@ -131,7 +131,8 @@ long answer_format_head(
 	if (answer->location)
 		add_field(&head, "Location", answer->location);
 	if (answer->status == 405)
-		add_field(&head, "Allow", "GET, HEAD");
+		add_field(&head, "Allow",
+			exchange->writable ? "GET, HEAD, PUT, DELETE" : "GET, HEAD");
 	if (!exchange->keep_alive)
 		add_field(&head, "Connection", "close");
 	else if (exchange->request.minor == 0)
@@ -197,11 +198,20 @@ int answer_status(int error)
 	case EXDEV: /* a link that leads out of the mount */
 	case ELOOP:
 	case EISDIR:
+	case EROFS:
 	case ENXIO: /* neither a file nor a directory */
 	case ENODEV:
 	case EINVAL:
 	case ENOTSUP:
 		return 403;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return 507;
+	case ENOTEMPTY:
+	case EEXIST:
+	case EBUSY:
+		return 409;
 	case ENOMEM:
 	case EMFILE:
 	case ENFILE:

@@ -56,7 +56,8 @@ static void note_size(const char *path, bool is_large)
 static bool is_plain_get(const struct http_request *request)
 {
 	return request->method == HTTP_GET && !request->range.len && !request->if_none_match.len &&
-	       !request->if_modified_since.len;
+	       !request->if_modified_since.len && !request->if_match.len &&
+	       !request->if_unmodified_since.len;
 }
 
 /* As web_send_file; -EFBIG for a file that is too large for it. */
@@ -127,11 +128,30 @@ static bool is_unchanged(const struct http_request *request, const struct fs_att
 	       (int64_t)attributes->mtime_s <= since;
 }
 
+/* RFC 9110 section 13.2.2 again; a tag is compared strongly, and ours are strong. */
+bool web_precondition(const struct http_request *request, const struct fs_attributes *attributes)
+{
+	char etag[ETAG_LEN];
+	int64_t since;
+
+	if (request->if_match.len)
+		return attributes &&
+		       http_etag_listed(request->if_match, answer_etag(attributes, etag));
+	return !request->if_unmodified_since.len || !attributes ||
+	       !http_date_parse(request->if_unmodified_since, &since) ||
+	       (int64_t)attributes->mtime_s <= since;
+}
+
 static void decide(const struct exchange *exchange, const char *path, struct answer *answer)
 {
 	char etag[ETAG_LEN];
 
 	answer_etag(answer->attributes, etag);
+	if (!web_precondition(&exchange->request, answer->attributes)) {
+		answer->status = 412;
+		answer->length = 0;
+		return;
+	}
 	if (is_unchanged(&exchange->request, answer->attributes, etag)) {
 		answer->status = 304;
 		return;
