@@ -65,7 +65,7 @@ START_TEST(puts_and_deletes)
 		"curl -s -w '%{http_code} %{num_connects}\\n' -X PUT -d x $1/no/a $1/b $1/no/c "
 		"-o /dev/null -o /dev/null -o /dev/null",
 		"409 1\n201 0\n409 0\n");
-	expect_script("code -T - $1/chunked < \"$3.2\"; code -T \"$3\" $1/; ls -a \"$2\"",
+	expect_script("code -T - $1/chunked < \"$3.2\"; code -X PUT -d x $1/; ls -a \"$2\"",
 		"411 409 .\n..\nb\nnew\n");
 	guest_stop(&monitor, port);
 }
