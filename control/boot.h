@@ -39,6 +39,7 @@ enum boot_fd {
 	BOOT_FD_ARENA = 4,     /* memfd: the pipe arena */
 	BOOT_FD_DOORBELL = 5,  /* eventfd, guest writes: wakes the monitor */
 	BOOT_FD_INTERRUPT = 6, /* eventfd, guest reads: wakes the guest */
+	BOOT_FD_BUNDLE = 7,    /* the archive of boot:/, if bundle_len is not 0 */
 };
 
 /* A KVM guest's ports: a 32-bit OUT from CPL 0. None of these is on a data path. */
@@ -100,7 +101,10 @@ struct boot_info {
 	uint64_t poll_ns;      /* 240 the longest that the guest spins before it sleeps; 0: never */
 	uint64_t features;     /* 248 BOOT_FEATURE_ bits */
 	uint64_t stacks_ready; /* 256 stacks that are mapped yet: the monitor raises it to stack_count soon after
-				* the guest's start, by release stores; last: later versions append behind it */
+				* the guest's start, by release stores */
+	uint64_t bundle;       /* 264 address of the archive that boot:/ is served from, read-only; 0: none, or a
+				* process, which has it as BOOT_FD_BUNDLE */
+	uint64_t bundle_len;   /* 272 bytes; 0: none; last: later versions append behind it */
 };
 
 _Static_assert(offsetof(struct boot_info, heap) == 16, "DATAPIPE.md section 10");
@@ -108,7 +112,8 @@ _Static_assert(offsetof(struct boot_info, control_ring_offset) == 112, "DATAPIPE
 _Static_assert(offsetof(struct boot_info, argc) == 184, "DATAPIPE.md section 10");
 _Static_assert(offsetof(struct boot_info, features) == 248, "DATAPIPE.md section 10");
 _Static_assert(offsetof(struct boot_info, stacks_ready) == 256, "DATAPIPE.md section 10");
-_Static_assert(sizeof(struct boot_info) == 264, "DATAPIPE.md section 10");
+_Static_assert(offsetof(struct boot_info, bundle_len) == 272, "DATAPIPE.md section 10");
+_Static_assert(sizeof(struct boot_info) == 280, "DATAPIPE.md section 10");
 
 /* Registers of a crashed program, left by the kernel for the program's own crash report. */
 struct boot_crash {

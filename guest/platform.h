@@ -20,6 +20,9 @@ struct boot_info;
 /* Never fails, never changes: valid from before main. */
 const struct boot_info *platform_boot(void);
 
+/* The archive that the monitor gave for boot:/, read-only; NULL: none. */
+const unsigned char *platform_bundle(size_t *ret_len);
+
 /* Bytes of the arena from offset 0 up to boot_info.rings_offset: bells and pipe headers. */
 unsigned char *platform_arena(void);
 

@@ -83,6 +83,7 @@ int boot_page_write(
 	info.mounts_offset = put_strings(page, &at, config->mounts, config->mountc);
 	info.length = at;
 	info.poll_ns = config->poll_ns;
+	info.bundle_len = config->bundle_len;
 	info.features = host_features(config);
 	if (getrandom(info.random, sizeof(info.random), 0) != sizeof(info.random))
 		return -errno;

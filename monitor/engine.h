@@ -31,6 +31,8 @@ struct engine_config {
 	char *const *env;              /* NAME=VALUE */
 	int mountc;
 	char *const *mounts;           /* "ro:/dir" or "rw:/dir", as struct boot_info has them */
+	int bundle_fd;                 /* the archive of boot:/, open for reading; -1: none. Until start returns */
+	uint64_t bundle_len;           /* bytes */
 	uint64_t poll_ns;              /* the longest that the guest may spin */
 	struct arena *arena;
 	struct arena_ring control_ring[2]; /* of the control pipe, slot 0, indexed by enum pipe_side: taken

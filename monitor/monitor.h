@@ -38,6 +38,7 @@ struct config {
 	const char *engine; /* "auto", "kvm", "process" */
 	enum io_choice io;  /* what moves sockets and files */
 	char **wrap;       /* words of the command that a hosted guest runs under, NULL behind; NULL: none */
+	const char *bundle; /* file that the guest has as boot:/; NULL: none */
 	uint64_t memory;   /* bytes of guest RAM */
 	uint64_t poll_ns;  /* the longest that either side spins before it sleeps */
 	struct grants grants;

@@ -14,8 +14,9 @@
 #define MEMORY_UNIT 4096u        /* bytes; sizes are rounded up to it */
 #define POLL_US_MAX 1000000u
 
-static option_parse parse_dns, parse_add_host, parse_engine, parse_io, parse_memory, parse_limit,
-	parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help, parse_version;
+static option_parse parse_dns, parse_add_host, parse_bundle, parse_engine, parse_io, parse_memory,
+	parse_limit, parse_env, parse_wrap, parse_poll, parse_log_level, parse_stats, parse_help,
+	parse_version;
 
 const struct option_row option_rows[] = {
 	{"listen", 0, "HOST:PORTS",
@@ -50,6 +51,10 @@ const struct option_row option_rows[] = {
 		"the guest may use HOSTDIR under the name GUESTDIR,\n"
 		"read-only unless :rw is said",
 		NULL, grants_add_mount},
+	{"bundle", 0, "FILE",
+		"the guest has the files of this cpio archive (newc) as\n"
+		"boot:/, read-only, in its own memory",
+		parse_bundle},
 	{"unix", 0, "PATH[:listen|:connect]",
 		"the guest may listen at and connect to the UNIX socket\n"
 		"PATH, or any below the directory PATH; @NAME: an\n"
@@ -206,6 +211,14 @@ static int set_env(struct config *config, char *setting)
 		return -ENOMEM;
 	more[config->envc++] = setting;
 	config->env = more;
+	return 0;
+}
+
+static int parse_bundle(
+	struct options *options, const char *value, char *ret_error, size_t error_len)
+{
+	(void)ret_error, (void)error_len;
+	options->config.bundle = value; /* looked at when the guest is started */
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The process engine: a hosted guest is a child process that finds the boot
- * info, the arena and the two doorbells as descriptors 3 to 6 (enum boot_fd)
+ * info, the arena, the two doorbells and perhaps a bundle as descriptors 3 to 7 (enum boot_fd)
  * and maps the rings itself.
  *
  * start() must be called on a thread that lives as long as the guest: Linux
@@ -29,13 +29,13 @@
 #include "monitor/terminal.h"
 #include "monitor/thread.h"
 
-#define FD_COUNT  4
+#define FD_COUNT  5  /* the last only with a bundle */
 #define FD_PARKED 10 /* where a descriptor on its way to its final number is in nobody's way */
 #define SIGNALS   64
 #define SEALS     (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
-_Static_assert(BOOT_FD_INTERRUPT - BOOT_FD + 1 == FD_COUNT && BOOT_FD == 3, "enum boot_fd");
-_Static_assert(BOOT_FD_INTERRUPT < FD_PARKED, "enum boot_fd");
+_Static_assert(BOOT_FD_BUNDLE - BOOT_FD + 1 == FD_COUNT && BOOT_FD == 3, "enum boot_fd");
+_Static_assert(BOOT_FD_BUNDLE < FD_PARKED, "enum boot_fd");
 
 struct engine {
 	const struct engine_config *config;
@@ -75,9 +75,10 @@ static int make_boot_file(const struct engine_config *config)
  * which closes on exec. Its number, or -1. */
 static int place_descriptors(const int source[FD_COUNT], int keep)
 {
+	int count = source[FD_COUNT - 1] < 0 ? FD_COUNT - 1 : FD_COUNT;
 	int parked[FD_COUNT];
 
-	for (int i = 0; i < FD_COUNT; i++) {
+	for (int i = 0; i < count; i++) {
 		parked[i] = fcntl(source[i], F_DUPFD, FD_PARKED);
 		if (parked[i] < 0)
 			return -1;
@@ -85,10 +86,10 @@ static int place_descriptors(const int source[FD_COUNT], int keep)
 	keep = fcntl(keep, F_DUPFD, FD_PARKED);
 	if (keep < 0)
 		return -1;
-	for (int i = 0; i < FD_COUNT; i++)
+	for (int i = 0; i < count; i++)
 		if (dup2(parked[i], BOOT_FD + i) < 0)
 			return -1;
-	keep = dup3(keep, BOOT_FD + FD_COUNT, O_CLOEXEC);
+	keep = dup3(keep, BOOT_FD + count, O_CLOEXEC);
 	if (keep >= 0 && syscall(SYS_close_range, keep + 1, ~0u, 0) < 0)
 		return -1;
 	return keep;
@@ -168,7 +169,7 @@ static int spawn(struct engine *engine, char *const *argv, char *const *env)
 {
 	const struct engine_config *config = engine->config;
 	const int source[FD_COUNT] = {engine->boot_fd, arena_fd(config->arena), config->doorbell_fd,
-		config->interrupt_fd};
+		config->interrupt_fd, config->bundle_len > 0 ? config->bundle_fd : -1};
 	pid_t parent = getpid();
 	int report[2];
 

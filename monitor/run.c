@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "monitor/arena.h"
+#include "monitor/bundle.h"
 #include "monitor/choice.h"
 #include "monitor/descriptors.h"
 #include "monitor/engine.h"
@@ -314,6 +315,7 @@ static int start_guest(struct run *run)
 		.env = config->env,
 		.mountc = (int)config->grants.mount_count,
 		.mounts = run->mounts,
+		.bundle_fd = -1,
 		.poll_ns = config->poll_ns,
 		.arena = run->arena,
 		.control_ring = {run->control_ring[0], run->control_ring[1]},
@@ -325,9 +327,17 @@ static int start_guest(struct run *run)
 		.ended = guest_ended,
 		.context = run,
 	};
+	if (config->bundle != NULL) {
+		run->engine_config.bundle_fd = bundle_open(config->bundle,
+			&run->engine_config.bundle_len, run->ret_error, run->error_len);
+		if (run->engine_config.bundle_fd < 0)
+			return run->engine_config.bundle_fd;
+	}
 	start_cpus_begin(&run->start_cpus);
 	int error = run->choice.ops->start(
 		&run->engine_config, &run->engine, run->ret_error, run->error_len);
+	if (run->engine_config.bundle_fd >= 0)
+		close(run->engine_config.bundle_fd);
 	start_cpus_end(&run->start_cpus);
 	if (error)
 		return error;

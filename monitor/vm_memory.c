@@ -5,7 +5,7 @@
  *
  *   0x100000     the kernel's segments, CPL 0 only
  *   0x400000     the program's segments
- *   VM_BOOT_VA   boot info (read-only), console page, crash page, doorbell
+ *   VM_BOOT_VA   boot info (read-only), console page, crash page, doorbell, bundle (read-only)
  *   VM_HEAP_VA   heap, then fiber stacks, the arena's head and the ring window,
  *                each from the next GiB on
  */
@@ -56,13 +56,14 @@ static struct plan make_plan(const struct engine_config *config, const struct el
 	if (plan.stack_count > VM_STACKS_MAX)
 		plan.stack_count = VM_STACKS_MAX;
 	/* Two more for the console and crash pages, 2 MiB to align the heap. */
-	plan.needed = plan.image_len + plan.boot_len + 2 * PAGE_SIZE_4K + PAGE_SIZE_2M + HEAP_MIN;
+	plan.needed = plan.image_len + plan.boot_len + 2 * PAGE_SIZE_4K + PAGE_SIZE_2M + HEAP_MIN +
+		      round_up(config->bundle_len, PAGE_SIZE_4K);
 	if (plan.needed + plan.stack_count * VM_STACK_LEN > config->memory)
 		plan.stack_count = VM_STACKS_MIN;
 	plan.needed += VM_STACKS_MIN * VM_STACK_LEN;
 	plan.tables_len = image->segment_count * page_table_cost(0) +
 			  page_table_cost(plan.image_len) +
-			  page_table_cost(plan.boot_len + 4 * PAGE_SIZE_4K) +
+			  page_table_cost(plan.boot_len + config->bundle_len + 7 * PAGE_SIZE_4K) +
 			  page_table_cost(config->memory) +
 			  page_table_cost(plan.stack_count * VM_STACK_STRIDE) +
 			  page_table_cost(arena_rings_offset(config->arena)) +
@@ -185,8 +186,31 @@ static int map_boot_pages(struct vm_memory *memory, const struct plan *plan)
 }
 
 /*
- * Writes entries, and reads nothing of the tables: they are in the guest's RAM, and one that brings its own
- * CPL 0 code can change them once it runs. Which pages these are is kept here.
+ * Behind the doorbell's page. A copy: mapped, a file that somebody makes shorter would end the
+ * monitor. 3 MiB of it take 1 ms.
+ */
+static int load_bundle(struct vm_memory *memory, const struct engine_config *config)
+{
+	uint64_t va = memory->boot.doorbell + 2 * PAGE_SIZE_4K;
+	unsigned char *bytes;
+
+	if (config->bundle_len == 0)
+		return 0;
+	int error = place(memory, &va, config->bundle_len, PAGE_USER, &memory->boot.bundle, &bytes);
+	for (uint64_t done = 0; !error && done < config->bundle_len;) {
+		ssize_t got = pread(
+			config->bundle_fd, bytes + done, config->bundle_len - done, (off_t)done);
+		if (got <= 0)
+			error = got < 0 ? -errno : -EIO; /* it became shorter */
+		else
+			done += (uint64_t)got;
+	}
+	return error;
+}
+
+/*
+ * Writes entries, and reads nothing of the tables: they are in the guest's RAM, and one that brings
+ * its own CPL 0 code can change them once it runs. Which pages these are is kept here.
  */
 static void map_stacks(struct vm_memory *memory, uint64_t from, uint64_t to)
 {
@@ -216,16 +240,16 @@ static int place_stacks(struct vm_memory *memory, const struct plan *plan, uint6
 		VM_STACKS_FIRST < boot->stack_count ? VM_STACKS_FIRST : boot->stack_count;
 	memory->stacks_gpa = VM_RAM_GPA + take(memory, boot->stack_count * VM_STACK_LEN);
 	*va = round_up(*va + len + PAGE_SIZE_4K, WINDOW_ALIGN);
-	int error = page_table_reserve(&memory->table, boot->stacks, round_up(len, PAGE_SIZE_2M),
-		&memory->stack_entries);
+	int error = page_table_reserve(
+		&memory->table, boot->stacks, round_up(len, PAGE_SIZE_2M), &memory->stack_entries);
 	if (!error)
 		map_stacks(memory, 0, boot->stacks_ready);
 	return error;
 }
 
 /*
- * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries only go from absent to
- * present, which no TLB holds.
+ * 69 tables for the stacks of 256 MiB, each a fresh page: 0.2-0.3 ms. Entries only go from absent
+ * to present, which no TLB holds.
  */
 void vm_memory_map_rest(struct vm_memory *memory)
 {
@@ -275,6 +299,8 @@ static int build(struct vm_memory *memory, const struct engine_config *config,
 
 	if (!error)
 		error = map_boot_pages(memory, plan);
+	if (!error)
+		error = load_bundle(memory, config);
 	if (error)
 		return error;
 	/* The heap comes first in virtual and last in physical memory: it takes what is left. */

@@ -90,7 +90,7 @@ static const struct boot_info *map_boot(void)
 	struct stat status;
 	struct boot_info *info;
 
-	if (fstat(BOOT_FD, &status) || status.st_size < (off_t)sizeof(*info))
+	if (fstat(BOOT_FD, &status) || status.st_size < (off_t)offsetof(struct boot_info, bundle))
 		return NULL;
 	info = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, BOOT_FD, 0);
 	if (info == MAP_FAILED)
@@ -189,6 +189,16 @@ int __wrap_main(int argc, char **argv)
 const struct boot_info *platform_boot(void)
 {
 	return boot;
+}
+
+const unsigned char *platform_bundle(size_t *ret_len)
+{
+	size_t len = boot->args_offset >= sizeof(*boot) ? (size_t)boot->bundle_len : 0;
+	void *bundle =
+		len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, BOOT_FD_BUNDLE, 0) : MAP_FAILED;
+
+	*ret_len = bundle == MAP_FAILED ? 0 : len;
+	return bundle == MAP_FAILED ? NULL : bundle;
 }
 
 unsigned char *platform_arena(void)

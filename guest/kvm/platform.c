@@ -46,6 +46,15 @@ void *program_at(uint64_t address)
 	return (void *)(uintptr_t)address;
 }
 
+/* A boot page of an earlier monitor ends before these fields. */
+const unsigned char *platform_bundle(size_t *ret_len)
+{
+	bool told = boot->args_offset >= sizeof(*boot) && boot->bundle_len > 0;
+
+	*ret_len = told ? (size_t)boot->bundle_len : 0;
+	return told ? program_at(boot->bundle) : NULL;
+}
+
 unsigned char *platform_arena(void)
 {
 	return program_at(boot->arena);

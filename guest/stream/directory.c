@@ -2,14 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/stream/boot.h"
 #include "guest/stream/place.h"
 
 #define BATCH_LEN (64u << 10) /* bytes of entries asked for at once */
 
 struct directory {
 	struct file *file;
-	uint32_t flags;  /* enum fs_list_flag */
-	uint64_t cookie; /* of the last entry that was given out */
+	const struct boot_node *last; /* in boot:/: the entry that was given out last */
+	uint32_t flags;               /* enum fs_list_flag */
+	uint64_t cookie;              /* of the last entry that was given out */
 	bool at_end;
 	size_t used, len; /* bytes of 'entries' given out, and there */
 	struct fs_entry entry;
@@ -27,6 +29,7 @@ static int open_listed(struct directory **ret_directory, struct file *from, cons
 		return -ENOMEM;
 	directory->flags = flags;
 	directory->cookie = 0;
+	directory->last = NULL;
 	directory->at_end = false;
 	directory->used = directory->len = 0;
 	directory->entry.has_attributes = false;
@@ -76,6 +79,22 @@ static int next_batch(struct directory *directory, deadline until)
 	return 0;
 }
 
+static int next_in_boot(struct directory *directory, const char **ret_name, uint16_t *ret_type)
+{
+	const struct boot_node *node =
+		directory->at_end ? NULL : boot_next(directory->file, directory->last);
+
+	directory->last = node;
+	directory->at_end = node == NULL;
+	if (!node)
+		return 0;
+	directory->entry.has_attributes = directory->flags & FS_LIST_ATTRIBUTES;
+	directory->entry.attributes = node->attributes;
+	*ret_name = boot_node_name(node);
+	*ret_type = (uint16_t)(node->attributes.mode >> 12);
+	return 1;
+}
+
 int directory_next(
 	struct directory *directory, const char **ret_name, uint16_t *ret_type, deadline until)
 {
@@ -83,6 +102,8 @@ int directory_next(
 	int error = 0;
 	long used;
 
+	if (!directory->file->client)
+		return next_in_boot(directory, ret_name, ret_type);
 	if (directory->used == directory->len && !directory->at_end)
 		error = next_batch(directory, until);
 	if (error || directory->at_end)

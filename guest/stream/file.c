@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/stream/boot.h"
 #include "guest/stream/place.h"
 
 #define PIECES 4u /* of one large read or write, under way at once */
@@ -16,9 +17,9 @@ static int open_at(struct place *place, struct file *file, uint32_t mode, deadli
 		.path = place->path};
 	struct fs_opened opened;
 	struct fs_call call = {.type = FS_OPEN, .request = &request, .reply = &opened};
-	int error = place_perform(place, &call, until);
+	int error = place->client ? place_perform(place, &call, until) : boot_open(place, file);
 
-	if (error)
+	if (error || !place->client)
 		return error;
 	file->client = fs_hold(place->client);
 	file->handle = opened.handle;
@@ -55,8 +56,10 @@ int file_open(
 
 void file_close(struct file *file)
 {
-	fs_close_handle(file->client, file->handle);
-	fs_release(file->client);
+	if (file->client) {
+		fs_close_handle(file->client, file->handle);
+		fs_release(file->client);
+	}
 	free(file);
 }
 
@@ -209,6 +212,8 @@ long file_move(struct file *file, bool writes, const void *bytes, size_t len, ui
 		.len = len,
 		.offset = offset};
 
+	if (!file->client)
+		return boot_move(file, writes, transfer.bytes, len, offset);
 	return move(&transfer, until);
 }
 

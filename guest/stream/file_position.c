@@ -2,6 +2,7 @@
  * The position of an open file. It is this side's, so that a deadline which passes loses no bytes;
  * but of a file that is appended to only the host knows where it is, and has it.
  */
+#include "guest/stream/boot.h"
 #include "guest/stream/fs.h"
 
 static bool is_hosts(const struct file *file)
@@ -52,6 +53,8 @@ static int64_t seek_on_host(
 	struct fs_call call = {.type = FS_SEEK, .request = &request, .reply = &sought};
 	int error;
 
+	if (!file->client)
+		return boot_seek(file, offset, whence);
 	if (!fs_supports(file->client, FS_SEEK))
 		return -ENOTSUP;
 	error = fs_perform(file->client, &call, until);

@@ -9,13 +9,15 @@
 #include "guest/ferrule.h"
 #include "guest/stream/fiber.h"
 
+struct boot_node;
 struct fs_client;
 struct fs_request;
 struct mount_path;
 
 /* An open file or directory. */
 struct file {
-	struct fs_client *client;
+	struct fs_client *client;     /* NULL: it lies in boot:/ */
+	const struct boot_node *node; /* then what it is */
 	uint32_t handle;
 	uint32_t flags; /* enum fs_open_flag that it was opened with */
 	struct fs_attributes attributes;

@@ -81,14 +81,18 @@ static size_t top_len(const char *plain)
 
 int mount_resolve(const char *path, struct mount_path *ret_path)
 {
+	const char *in_boot = path_in_boot(path);
 	bool slash;
-	int error = path_normalize(path, ret_path->plain, &slash);
+	int error = path_normalize(in_boot ? in_boot : path, ret_path->plain, &slash);
 
 	if (error)
 		return error;
-	ret_path->mount = find_mount(ret_path->plain);
-	ret_path->relative = ret_path->plain +
-			     (ret_path->mount ? ret_path->mount->len : top_len(ret_path->plain));
+	ret_path->boot = in_boot != NULL;
+	ret_path->mount = in_boot ? NULL : find_mount(ret_path->plain);
+	ret_path->relative = ret_path->plain;
+	if (!in_boot)
+		ret_path->relative +=
+			ret_path->mount ? ret_path->mount->len : top_len(ret_path->plain);
 	if (*ret_path->relative == '/')
 		ret_path->relative++;
 	if (!*ret_path->relative)

@@ -43,12 +43,30 @@ int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_
 	return 0;
 }
 
+const char *path_in_boot(const char *path)
+{
+	static const char prefix[] = "boot:";
+	size_t len = sizeof(prefix) - 1;
+
+	if (strncmp(path, prefix, len) != 0 || (path[len] != '/' && path[len]))
+		return NULL;
+	return path[len] ? path + len : "/";
+}
+
 int path_plain(const char *path, char ret_plain[FS_PATH_MAX + 2])
 {
+	const char *in_boot = path_in_boot(path);
+	char plain[FS_PATH_MAX + 2];
 	bool slash;
-	int error = path_normalize(path, ret_plain, &slash);
+	int error = path_normalize(in_boot ? in_boot : path, plain, &slash);
 
-	if (!error && slash && ret_plain[1])
-		strcat(ret_plain, "/");
-	return error;
+	if (error)
+		return error;
+	if (slash && plain[1])
+		strcat(plain, "/");
+	if (strlen(plain) + (in_boot ? 5 : 0) > FS_PATH_MAX + 1)
+		return -ENAMETOOLONG;
+	strcpy(ret_plain, in_boot ? "boot:" : "");
+	strcat(ret_plain, plain);
+	return 0;
 }

@@ -16,8 +16,12 @@ struct fs_client;
  */
 int path_normalize(const char *path, char ret_plain[FS_PATH_MAX + 1], bool *ret_slash);
 
+/* What follows the prefix of a path in boot:/; NULL: it is another path. */
+const char *path_in_boot(const char *path);
+
 /* A path as the file calls use it. */
 struct mount_path {
+	bool boot;            /* it lies in boot:/, below whose top 'relative' is; there is no mount */
 	struct mount *mount;  /* NULL: no mount has it */
 	const char *relative; /* below the mount, "." for the mount itself; a slash behind it if it can
 			       * only be a directory; points into 'plain' */

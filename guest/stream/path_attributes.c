@@ -2,7 +2,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/stream/boot.h"
 #include "guest/stream/place.h"
+
+static int stat_in_boot(
+	const struct place *place, uint32_t flags, struct fs_attributes *ret_attributes)
+{
+	const struct boot_node *node;
+	int error = boot_find(place, !(flags & FS_AT_NOFOLLOW), &node);
+
+	if (!error)
+		*ret_attributes = node->attributes;
+	return error;
+}
 
 /* ---- attributes */
 
@@ -18,7 +30,8 @@ int path_stat_at(struct file *directory, const char *path, uint32_t flags,
 		return error;
 	request.directory = place.directory;
 	request.path = place.path;
-	error = place_perform(&place, &call, until);
+	error = place.client ? place_perform(&place, &call, until)
+			     : stat_in_boot(&place, flags, ret_attributes);
 	place_leave(&place);
 	return error;
 }
@@ -83,6 +96,8 @@ int file_set(struct file *file, const struct file_change *change, deadline until
 	struct fs_call call = {.type = FS_SET_ATTRIBUTES, .request = &request};
 
 	request.directory = file->handle;
+	if (!file->client)
+		return -EROFS;
 	if (!fs_supports(file->client, FS_SET_ATTRIBUTES))
 		return -ENOTSUP;
 	return fs_perform(file->client, &call, until);
@@ -116,7 +131,10 @@ int path_stat_system(const char *path, struct fs_system *ret_system, deadline un
 
 	if (error)
 		return error;
-	error = stat_system(file, file->client, ret_system, until);
+	if (file->client)
+		error = stat_system(file, file->client, ret_system, until);
+	else
+		boot_system(ret_system);
 	file_close(file);
 	return error;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest/stream/boot.h"
 #include "guest/stream/place.h"
 
 int path_mkdir_at(struct file *directory, const char *path, uint32_t mode, deadline until)
@@ -157,6 +158,19 @@ int path_symlink(const char *target, const char *path, deadline until)
 	return path_symlink_at(target, NULL, path, until);
 }
 
+static long read_link_in_boot(const struct place *place, char *text)
+{
+	const struct boot_node *node;
+	int error = boot_find(place, false, &node);
+
+	if (error || node->attributes.mode >> 12 != FILE_TYPE_LINK)
+		return error ? error : -EINVAL;
+	if (node->attributes.size > FS_PATH_MAX)
+		return -EBADMSG;
+	memcpy(text, node->data, (size_t)node->attributes.size);
+	return (long)node->attributes.size;
+}
+
 static long read_link(struct place *place, char *text, deadline until)
 {
 	struct fs_read_link request = {.directory = place->directory, .path = place->path};
@@ -179,7 +193,11 @@ long path_readlink_at(
 	if (got < 0)
 		return got;
 	text = malloc(FS_PATH_MAX);
-	got = text ? read_link(&place, text, until) : -ENOMEM;
+	if (!text)
+		got = -ENOMEM;
+	else
+		got = place.client ? read_link(&place, text, until)
+				   : read_link_in_boot(&place, text);
 	place_leave(&place);
 	if (got >= 0 && len > 0) {
 		size_t some = (size_t)got < len ? (size_t)got : len - 1;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "guest/stream/control.h"
+#include "guest/stream/boot.h"
 #include "guest/stream/place.h"
 #include "guest/stream/stream.h"
 
@@ -70,6 +71,44 @@ static int read_on_stream(struct whole *whole, const struct mount_path *at, uint
 	return error ? error : take_pieces(whole, until);
 }
 
+/* Handed over where it lies. */
+static int read_in_boot(
+	const char *path, uint64_t offset, uint64_t length, const struct whole *whole)
+{
+	struct file *file;
+	int error = file_open(&file, path, FS_OPEN_READ, 0, FOREVER);
+
+	if (error)
+		return error;
+	const struct fs_attributes *of = &file->attributes;
+	uint64_t left = offset < of->size ? of->size - offset : 0;
+	if (of->mode >> 12 == FILE_TYPE_DIRECTORY)
+		error = -EISDIR;
+	if (!error)
+		error = whole->sink(whole->argument, of, NULL, 0);
+	if (!error && left > 0 && length > 0)
+		error = whole->sink(whole->argument, of, file->node->data + offset,
+			(size_t)(left < length ? left : length));
+	file_close(file);
+	return error;
+}
+
+/* All that fits. */
+static long copy_in_boot(
+	const char *path, void *bytes, size_t len, struct fs_attributes *attributes)
+{
+	struct file *file;
+	long got = file_open(&file, path, FS_OPEN_READ, 0, FOREVER);
+
+	if (got < 0)
+		return got;
+	if (attributes)
+		*attributes = file->attributes;
+	got = file_pread(file, bytes, len, 0, FOREVER);
+	file_close(file);
+	return got;
+}
+
 int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 	int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes,
 		size_t len),
@@ -79,6 +118,8 @@ int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 	struct mount_path at;
 	int error = mount_resolve(path, &at);
 
+	if (!error && at.boot)
+		return read_in_boot(path, offset, length, &whole);
 	if (!error)
 		error = control_new_stream(
 			WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &whole.stream, until);
@@ -103,6 +144,8 @@ long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attribut
 
 	if (error)
 		return error;
+	if (!place.client)
+		return copy_in_boot(path, ret_bytes, len, ret_attributes);
 	request.path = place.path;
 	error = place_perform(&place, &call, until);
 	place_leave(&place);

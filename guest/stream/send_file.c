@@ -75,7 +75,7 @@ static long send_piece(struct stream *stream, size_t lead, struct file *file, ui
 		stream_commit(stream, lead);
 		return 0;
 	}
-	if (fs_supports(file->client, FS_READ_INTO))
+	if (file->client && fs_supports(file->client, FS_READ_INTO))
 		got = read_into(stream, lead, file, offset, left, until);
 	else
 		got = copy_into(stream, lead, file, offset, left, until);

@@ -75,6 +75,8 @@ int watch_open(struct watch **ret_watch, const char *path, uint32_t events, dead
 	struct mount_path at;
 	int error = mount_resolve(path, &at);
 
+	if (!error && at.boot)
+		error = -ENOTSUP; /* nothing ever happens there */
 	if (error)
 		return error;
 	watch = calloc(1, sizeof(*watch));

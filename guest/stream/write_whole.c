@@ -127,6 +127,8 @@ int file_write_whole(const char *path, uint32_t flags, uint32_t mode,
 	struct mount_path at;
 	int error = mount_resolve(path, &at);
 
+	if (!error && at.boot)
+		return -EROFS;
 	if (!error)
 		error = control_new_stream(
 			WHOLE_TO_HOST_CAPACITY, WHOLE_TO_GUEST_CAPACITY, &upload.stream, until);

@@ -46,6 +46,16 @@ fi
 "$compiler" -oprogram.joined program.c
 run process program.joined
 
+# With files in it.
+sed 's|/share/file|boot:/file|' program.c >bundled.c
+(cd "$scratch/share" && echo file | cpio -o -H newc --quiet) >"bundle file.cpio"
+"$compiler" -o bundled bundled.c --bundle "bundle file.cpio"
+run process bundled
+"$compiler" --bundle="bundle file.cpio" -o bundled.elf bundled.c
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	run kvm bundled.elf
+fi
+
 # What is missing is said in one sentence with its remedy.
 refused() # words of the sentence, then arguments
 {
@@ -61,6 +71,8 @@ refused() # words of the sentence, then arguments
 refused "no file is given; write"
 refused "the program has no name; write -o" program.c
 refused "-o has no name behind it; write" program.c -o
+refused "is no cpio archive of the form newc; make one" -o program program.c --bundle program.c
+refused "bundle has no file behind it; write" -o program program.c --bundle
 FERRULE_BUILD=/nowhere refused "there is no build in /nowhere; run" -o program program.c
 
 "$compiler" --help >output

@@ -318,6 +318,12 @@ unsigned char *platform_arena(void)
 	return monitor.head;
 }
 
+const unsigned char *platform_bundle(size_t *ret_len)
+{
+	*ret_len = 0;
+	return NULL;
+}
+
 unsigned char *platform_ring(uint64_t offset, uint64_t capacity)
 {
 	if (monitor.rings_refused) {

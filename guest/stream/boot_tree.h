@@ -1,0 +1,47 @@
+/*
+ * boot_tree: the tree of files that an archive carries into the guest: boot:/. The archive is cpio's newc form. It is
+ * read once, into a sorted list of names; what the files hold stays where it lies.
+ *
+ * Pure functions over memory, of this room's own: no monitor is asked.
+ */
+#ifndef FERRULE_GUEST_STREAM_BOOT_TREE_H
+#define FERRULE_GUEST_STREAM_BOOT_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "protocol/fs.h"
+
+struct boot_node {
+	char *path; /* plain, without a slash at its ends; "" for the top */
+	struct fs_attributes attributes;
+	const unsigned char *data; /* attributes.size bytes: a file's, or a symbolic link's text */
+};
+
+struct boot_tree {
+	struct boot_node *node; /* [count], sorted; [0] is the top */
+	size_t count, room;
+};
+
+/*
+ * Reads an archive. 0, -EBADMSG when it is none or is damaged, -ENOMEM; then the tree is empty. Names are taken
+ * as below the top, `..` in them as text; of two entries of one name the later counts; directories that no
+ * entry names are there all the same.
+ */
+int boot_tree_read(struct boot_tree *ret_tree, const unsigned char *archive, size_t len);
+void boot_tree_free(struct boot_tree *tree);
+
+/*
+ * What a path leads to, from the directory 'from' (NULL: the top). Symbolic links are followed inside the tree, the last one only
+ * with 'follow' or a slash behind it. 0, or -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG.
+ */
+int boot_tree_find(const struct boot_tree *tree, const struct boot_node *from, const char *path, bool follow,
+		const struct boot_node **ret_node);
+
+/* The entries of a directory, one after the other: the first with 'last' NULL; NULL behind the last. */
+const struct boot_node *boot_tree_next(const struct boot_tree *tree, const struct boot_node *directory,
+		const struct boot_node *last);
+/* Its name in its directory. */
+const char *boot_node_name(const struct boot_node *node);
+
+#endif
