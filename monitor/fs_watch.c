@@ -18,7 +18,8 @@
 
 #include "monitor/log.h"
 
-#define EVENTS_LEN 4096u /* bytes read at once: some of the longest */
+#define FORGET_TURNS 2u
+#define EVENTS_LEN   4096u /* bytes read at once: some of the longest */
 
 _Static_assert(EVENTS_LEN >= sizeof(struct inotify_event) + FS_NAME_MAX + 1, "one fits");
 
@@ -39,6 +40,7 @@ struct fs_watches {
 	unsigned count;  /* with those that are being added */
 	unsigned adding; /* by workers */
 	bool polling;
+	unsigned forgotten; /* turns since io was told to forget it */
 	struct io_op poll;
 	size_t used, len; /* bytes of 'events' told, and there */
 	struct fs_watch_point
@@ -283,6 +285,22 @@ void fs_watch_cancel_all(struct fs_stream *fs)
 		end(point, ECANCELED);
 }
 
+/*
+ * Closing an inotify instance takes 3 to 16 ms, so a thread does it, and io is to have let go of
+ * the descriptor by then: libevent does so in its next turn, which lies between two calls of this
+ * that each asked for another. False: not yet.
+ */
+static bool forget(struct fs_watches *watches)
+{
+	if (watches->forgotten == 0)
+		io_forget(fs_io(watches->fs), watches->fd);
+	if (watches->forgotten == FORGET_TURNS)
+		return true;
+	watches->forgotten++;
+	fs_again(watches->fs);
+	return false;
+}
+
 /* Is there something still to be sent, or an operation to end? */
 bool fs_watch_busy(struct fs_stream *fs)
 {
@@ -292,7 +310,9 @@ bool fs_watch_busy(struct fs_stream *fs)
 		return false;
 	if (watches->polling)
 		io_cancel(fs_io(fs), &watches->poll);
-	return watches->polling || (watches->first != NULL && !fs_mute(fs));
+	if (watches->polling || (watches->first != NULL && !fs_mute(fs)))
+		return true;
+	return !forget(watches);
 }
 
 void fs_watch_free(struct fs_stream *fs)

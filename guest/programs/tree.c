@@ -68,7 +68,8 @@ static int read_names(struct file *directory, struct names *names)
 		}
 	}
 	directory_close(listed);
-	qsort(names->name, names->count, sizeof(names->name[0]), by_name);
+	if (names->count > 1)
+		qsort(names->name, names->count, sizeof(names->name[0]), by_name);
 	return more;
 }
 

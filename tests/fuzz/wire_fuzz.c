@@ -62,7 +62,8 @@ static void try_entries(const unsigned char *bytes, size_t len)
 	long used;
 
 	while ((used = fs_entry_decode(&entry, bytes, len)) > 0) {
-		unsigned char copy[FS_ENTRY_HEADER_LEN + FS_NAME_MAX + 1];
+		unsigned char
+			copy[FS_ENTRY_HEADER_LEN + FS_NAME_MAX + 1 + sizeof(struct fs_attributes)];
 
 		if ((size_t)used > len)
 			fail("Entry", "is longer than the bytes it was in");
@@ -111,8 +112,9 @@ static void start_from(struct input *input, struct random *random)
 	input->len = wire_encode(row->message, &header, sample.body, input->bytes, INPUT_MAX);
 	wire_sample_free(&sample);
 	for (unsigned i = 0; row->message == &fs_entry_message && i < 3; i++) {
-		const struct fs_entry entry = {
-			.cookie = i, .name = {"a directory entry", 1 + i * 5}};
+		const struct fs_entry entry = {.cookie = i,
+			.has_attributes = i == 1,
+			.name = {"a directory entry", 1 + i * 5}};
 
 		input->len = i == 0 ? 0 : input->len;
 		input->len +=
