@@ -363,8 +363,8 @@ long stream_send_file(struct stream *stream, size_t lead, struct file *file, uin
  * or an errno; how much there would have been is in the attributes. */
 long path_read(const char *path, void *ret_bytes, size_t len, struct fs_attributes *ret_attributes,
 		deadline until);
-/* Opens, streams and closes a whole file (from offset, at most length bytes): `sink` is first called with len 0 and
- * the attributes, then with each piece where it lies in the ring, and stops it by returning not 0. */
+/* Opens, streams and closes a whole file (from offset, at most length bytes): `sink` is first called with len 0
+ * (bytes is never NULL) and the attributes, then with each piece where it lies in the ring, and stops it by returning not 0. */
 int file_read_whole(const char *path, uint64_t offset, uint64_t length,
 		int (*sink)(void *argument, const struct fs_attributes *attributes, const void *bytes, size_t len),
 		void *argument, deadline until);

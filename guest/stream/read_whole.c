@@ -35,7 +35,7 @@ static int take_piece(struct whole *whole, const struct frame *frame, const unsi
 		return len ? whole->sink(whole->argument, &whole->attributes, body, len) : 0;
 	whole->begun = true;
 	error = wire_decode(&fs_attributes_message, &whole->attributes, body, len);
-	return error ? error : whole->sink(whole->argument, &whole->attributes, NULL, 0);
+	return error ? error : whole->sink(whole->argument, &whole->attributes, "", 0);
 }
 
 static int take_pieces(struct whole *whole, deadline until)
@@ -85,7 +85,7 @@ static int read_in_boot(
 	if (of->mode >> 12 == FILE_TYPE_DIRECTORY)
 		error = -EISDIR;
 	if (!error)
-		error = whole->sink(whole->argument, of, NULL, 0);
+		error = whole->sink(whole->argument, of, "", 0);
 	if (!error && left > 0 && length > 0)
 		error = whole->sink(whole->argument, of, file->node->data + offset,
 			(size_t)(left < length ? left : length));
