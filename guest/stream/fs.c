@@ -9,10 +9,10 @@
 #include "guest/stream/start.h"
 #include "guest/stream/stream.h"
 
-#define FS_TO_HOST_CAPACITY  (256u << 10)
+#define FS_TO_HOST_CAPACITY  (1u << 20)
 #define FS_TO_GUEST_CAPACITY (1u << 20)
 #define REQUESTS_MOST        65536u       /* under way on one stream */
-#define PIECE_MOST           (256u << 10) /* bytes: the next piece is read while this one is on its way */
+#define PIECE_MOST           (256u << 10) /* bytes of a read or write: one is on its way, one is moved */
 #define WRITE_HEADER_LEN     32u
 #define LOCK_PATIENCE_MS     1000u
 
@@ -346,7 +346,7 @@ size_t fs_most_written(const struct fs_client *client)
 {
 	size_t frame = smaller(client->max_frame, stream_write_capacity(client->stream) / 2);
 
-	return frame - WRITE_HEADER_LEN;
+	return smaller(frame - WRITE_HEADER_LEN, PIECE_MOST);
 }
 
 /* ---- the stream */

@@ -8,9 +8,10 @@
 #include "guest/stream/place.h"
 #include "guest/stream/stream.h"
 
-#define WHOLE_TO_HOST_CAPACITY  (512u << 10) /* half of the smaller ring is the longest frame */
-#define WHOLE_TO_GUEST_CAPACITY (512u << 10)
-#define WHOLE_PIECE             (128u << 10) /* bytes of a frame: one is written while the next is filled */
+/* What comes back is small, but half of the smaller ring is the longest frame. */
+#define WHOLE_TO_HOST_CAPACITY  (1u << 20)
+#define WHOLE_TO_GUEST_CAPACITY (1u << 20)
+#define WHOLE_PIECE             (256u << 10) /* bytes of a frame: others are filled while one is written */
 #define WHOLE_REQUEST           2u
 
 struct upload {
