@@ -63,9 +63,9 @@ static void read_all(const char *directory, uint64_t n)
 	end("read", got);
 }
 
-static void write_all(const char *directory, uint64_t n)
+static void write_all(const char *directory, uint64_t n, const char *name, int flags)
 {
-	int fd = open_big(directory, O_WRONLY | O_CREAT | O_TRUNC);
+	int fd = open_big(directory, O_WRONLY | flags);
 	uint64_t put = 0;
 
 	memset(buffer, 0, sizeof(buffer));
@@ -76,7 +76,17 @@ static void write_all(const char *directory, uint64_t n)
 			fail(path);
 		put += (uint64_t)len;
 	}
-	end("write", put);
+	end(name, put);
+}
+
+static void write_new(const char *directory, uint64_t n)
+{
+	write_all(directory, n, "write", O_CREAT | O_TRUNC);
+}
+
+static void rewrite(const char *directory, uint64_t n)
+{
+	write_all(directory, n, "rewrite", 0);
 }
 
 static void read_random(const char *directory, uint64_t n)
@@ -133,7 +143,10 @@ int main(int argc, char **argv)
 	} cases[] = {
 		{"read-whole", read_all},
 		{"read", read_all},
-		{"write", write_all},
+		{"write", write_new},
+		{"write-whole", write_new},
+		{"rewrite", rewrite},
+		{"rewrite-whole", rewrite},
 		{"pread", read_random},
 		{"stat", stat_many},
 		{"list", list},

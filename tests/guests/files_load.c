@@ -85,9 +85,9 @@ static void read_copied(const char *directory, uint64_t n)
 	end("read", at);
 }
 
-static void write_copied(const char *directory, uint64_t n)
+static void write_copied(const char *directory, uint64_t n, const char *name, uint32_t flags)
 {
-	struct file *file = open_big(directory, FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_TRUNCATE);
+	struct file *file = open_big(directory, FS_OPEN_WRITE | flags);
 	char *bytes = calloc(1, FILES_BUFFER);
 	uint64_t at = 0;
 	long len = 0;
@@ -97,7 +97,52 @@ static void write_copied(const char *directory, uint64_t n)
 		at += (uint64_t)len;
 	if (len < 0)
 		fail(path, len);
-	end("write", at);
+	end(name, at);
+}
+
+static void write_new(const char *directory, uint64_t n)
+{
+	write_copied(directory, n, "write", FS_OPEN_CREATE | FS_OPEN_TRUNCATE);
+}
+
+/* Over the bytes that it has. */
+static void rewrite(const char *directory, uint64_t n)
+{
+	write_copied(directory, n, "rewrite", 0);
+}
+
+/* The bytes are sent as they lie in the ring, as those that were read are only counted. */
+static long give(void *argument, void *ret_bytes, size_t room)
+{
+	uint64_t *left = argument;
+	size_t len = room < *left ? room : (size_t)*left;
+
+	(void)ret_bytes;
+	*left -= len;
+	return (long)len;
+}
+
+static void send_whole(const char *directory, uint64_t n, const char *name, uint32_t flags)
+{
+	uint64_t left = n;
+	int error;
+
+	file_close(open_big(directory, FS_OPEN_WRITE | flags));
+	begin();
+	error = file_write_whole(path, 0, 0, give, &left, NULL, FOREVER);
+	if (error)
+		fail(path, error);
+	end(name, n - left);
+}
+
+static void write_whole(const char *directory, uint64_t n)
+{
+	send_whole(directory, n, "write-whole", FS_OPEN_CREATE | FS_OPEN_TRUNCATE);
+}
+
+static void rewrite_whole(const char *directory, uint64_t n)
+{
+	send_whole(directory, n, "rewrite-whole", 0);
 }
 
 /* ---- many at once */
@@ -205,7 +250,10 @@ int main(int argc, char **argv)
 	} cases[] = {
 		{"read-whole", read_whole},
 		{"read", read_copied},
-		{"write", write_copied},
+		{"write", write_new},
+		{"write-whole", write_whole},
+		{"rewrite", rewrite},
+		{"rewrite-whole", rewrite_whole},
 		{"pread", read_random},
 		{"stat", stat_many},
 		{"list", list},
