@@ -43,7 +43,7 @@ START_TEST(objects_do_not_overlap)
 	struct kv_memory memory;
 	uint64_t refused = 0;
 
-	kv_memory_start(&memory, 2 * MB);
+	kv_memory_start(&memory, MB);
 	for (uint64_t i = 0; i < 200000; i++) {
 		struct object *object = &objects[random_below(&random, 2000)];
 
