@@ -296,7 +296,8 @@ size_t packet_max(const struct stream *stream);
 
 /*
  * ---- files: paths below the guest directories that --mount gave, and below boot:/, the read-only files that
- * --bundle gave or that are linked into the image. Of several mounts the longest that a path lies in has it. `..` in a
+ * --bundle gave or that are linked into the image. Of several mounts the longest that a path lies in has it; the
+ * directories above mounts that no mount has are there too, read-only. `..` in a
  * path is taken away with the name before it, as text; a symbolic link is followed by the host, inside of its mount only. A
  * path with a slash behind it has to be a directory's.
  *
@@ -305,7 +306,7 @@ size_t packet_max(const struct stream *stream);
  * mount, -EACCES for opening what is neither a file nor a directory, -ENOTSUP from a monitor that does not know the call.
  *
  * The calls with _at take the path from an open directory (file_open with FS_OPEN_DIRECTORY), whatever its name has become; it
- * must be relative, and the host walks it as it stands. NULL: an absolute path, as without _at.
+ * must be relative, and the host walks it as it stands, but for mounts on its way. NULL: an absolute path, as without _at.
  */
 
 struct file;
@@ -436,7 +437,8 @@ int directory_open(struct directory **ret_directory, const char *path, deadline 
 int directory_open_at(struct directory **ret_directory, struct file *directory, const char *path, deadline until);
 /* With the attributes of each entry, which cost no request of their own. */
 int directory_open_with_attributes(struct directory **ret_directory, const char *path, deadline until);
-/* The next entry: 1, 0 at the end, or an errno. The name is ended by a 0 byte, valid until the next call. */
+/* The next entry: 1, 0 at the end, or an errno. The name is ended by a 0 byte, valid until the next call. The mounts in it are
+ * entries, too. */
 int directory_next(struct directory *directory, const char **ret_name, uint16_t *ret_type, deadline until);
 /* Of the entry that was given last: NULL when it was opened without, or the entry was gone when they were looked at. */
 const struct fs_attributes *directory_attributes(const struct directory *directory);

@@ -11,10 +11,10 @@
 extern const unsigned char ferrule_bundle_start[] __attribute__((weak));
 extern const unsigned char ferrule_bundle_end[] __attribute__((weak));
 
-static struct boot_tree tree;
+static struct boot_tree bundle;
 
-/* The tree, read at first use. */
-static int get_tree(void)
+/* The tree of boot:/, read at first use. */
+static int get_bundle(void)
 {
 	static int error = 1; /* it was not looked for yet */
 	const unsigned char *archive;
@@ -27,16 +27,17 @@ static int get_tree(void)
 		archive = ferrule_bundle_start;
 		len = (size_t)(ferrule_bundle_end - ferrule_bundle_start);
 	}
-	error = archive ? boot_tree_read(&tree, archive, len) : -ENOENT;
+	error = archive ? boot_tree_read(&bundle, archive, len) : -ENOENT;
 	return error;
 }
 
 int boot_find(const struct place *place, bool follow, const struct boot_node **ret_node)
 {
-	int error = get_tree();
+	const struct boot_tree *tree = place->tree ? place->tree : &bundle;
+	int error = place->tree ? 0 : get_bundle();
 
 	return error ? error
-		     : boot_tree_find(&tree, place->from, place->path.data, follow, ret_node);
+		     : boot_tree_find(tree, place->from, place->path.data, follow, ret_node);
 }
 
 int boot_refuse(enum fs_type type)
@@ -65,6 +66,7 @@ int boot_open(const struct place *place, struct file *file)
 	if (TYPE(node) != FILE_TYPE_DIRECTORY && TYPE(node) != FILE_TYPE_REGULAR)
 		return -EACCES;
 	file->client = NULL;
+	file->tree = place->tree ? place->tree : &bundle;
 	file->node = node;
 	file->attributes = node->attributes;
 	return 0;
@@ -103,15 +105,17 @@ int64_t boot_seek(const struct file *file, int64_t offset, enum fs_seek_whence w
 	return size + offset;
 }
 
-void boot_system(struct fs_system *ret_system)
+void boot_system(const struct file *file, struct fs_system *ret_system)
 {
+	const struct boot_tree *tree = file->tree;
+
 	*ret_system = (struct fs_system){.block_size = 512, .name_max = FS_NAME_MAX};
-	for (size_t i = 0; i < tree.count; i++)
-		ret_system->blocks += tree.node[i].attributes.blocks;
-	ret_system->files = tree.count;
+	for (size_t i = 0; i < tree->count; i++)
+		ret_system->blocks += tree->node[i].attributes.blocks;
+	ret_system->files = tree->count;
 }
 
 const struct boot_node *boot_next(const struct file *file, const struct boot_node *last)
 {
-	return boot_tree_next(&tree, file->node, last);
+	return boot_tree_next(file->tree, file->node, last);
 }

@@ -174,10 +174,12 @@ static int add_entry(struct boot_tree *tree, const struct entry *entry)
 	return 0;
 }
 
-static void drop_doubles(struct boot_tree *tree)
+/* Each name once. */
+static void sort(struct boot_tree *tree)
 {
 	size_t kept = 0;
 
+	qsort(tree->node, tree->count, sizeof(*tree->node), compare_nodes);
 	for (size_t i = 0; i < tree->count; i++) {
 		if (kept > 0 && strcmp(tree->node[kept - 1].path, tree->node[i].path) == 0) {
 			free(tree->node[i].path);
@@ -229,12 +231,30 @@ int boot_tree_read(struct boot_tree *ret_tree, const unsigned char *archive, siz
 	if (error) {
 		boot_tree_free(&tree);
 	} else {
-		qsort(tree.node, tree.count, sizeof(*tree.node), compare_nodes);
-		drop_doubles(&tree);
+		sort(&tree);
 		join_hard_links(&tree);
 	}
 	*ret_tree = tree;
 	return error;
+}
+
+int boot_tree_of_directories(
+	struct boot_tree *ret_tree, const char *const directories[], size_t count)
+{
+	struct boot_tree tree = {0};
+	bool made = add_directory(&tree, "", 0);
+
+	for (size_t i = 0; made && i < count; i++) {
+		const char *path = directories[i] + 1;
+
+		made = add_parents(&tree, path) && add_directory(&tree, path, strlen(path));
+	}
+	if (made)
+		sort(&tree);
+	else
+		boot_tree_free(&tree);
+	*ret_tree = tree;
+	return made ? 0 : -ENOMEM;
 }
 
 void boot_tree_free(struct boot_tree *tree)
@@ -263,7 +283,7 @@ static size_t lower_bound(const struct boot_tree *tree, const char *path)
 	return low;
 }
 
-static const struct boot_node *exactly(const struct boot_tree *tree, const char *path)
+const struct boot_node *boot_tree_at(const struct boot_tree *tree, const char *path)
 {
 	size_t at = lower_bound(tree, path);
 
@@ -310,7 +330,7 @@ static int step(const struct boot_tree *tree, struct walk *walk, bool follow)
 {
 	char *name = walk->rest + strspn(walk->rest, "/");
 	size_t len = strcspn(name, "/"), here_len = strlen(walk->here);
-	const struct boot_node *node = exactly(tree, walk->here);
+	const struct boot_node *node = boot_tree_at(tree, walk->here);
 	const char *rest = name + len;
 
 	if (TYPE(node->attributes.mode) != 4)
@@ -330,7 +350,7 @@ static int step(const struct boot_tree *tree, struct walk *walk, bool follow)
 		walk->here[here_len++] = '/';
 	memcpy(walk->here + here_len, name, len);
 	walk->here[here_len + len] = 0;
-	node = exactly(tree, walk->here);
+	node = boot_tree_at(tree, walk->here);
 	if (!node)
 		return -ENOENT;
 	if (TYPE(node->attributes.mode) == 10 && (*rest || follow))
@@ -356,7 +376,7 @@ int boot_tree_find(const struct boot_tree *tree, const struct boot_node *from, c
 	while (!error && *walk.rest)
 		error = step(tree, &walk, follow);
 	if (!error)
-		*ret_node = exactly(tree, walk.here);
+		*ret_node = boot_tree_at(tree, walk.here);
 	return error;
 }
 

@@ -1,6 +1,7 @@
 /*
- * boot_tree: the tree of files that an archive carries into the guest: boot:/. The archive is cpio's newc form. It is
- * read once, into a sorted list of names; what the files hold stays where it lies.
+ * boot_tree: a tree of files that this side has itself. That of boot:/ comes from an archive, in cpio's newc form: it
+ * is read once, into a sorted list of names; what the files hold stays where it lies. Another has the directories
+ * above the mounts.
  *
  * Pure functions over memory, of this room's own: no monitor is asked.
  */
@@ -29,6 +30,8 @@ struct boot_tree {
  * entry names are there all the same.
  */
 int boot_tree_read(struct boot_tree *ret_tree, const unsigned char *archive, size_t len);
+/* A tree of these directories, plain and absolute, and of those above them. 0 or -ENOMEM. */
+int boot_tree_of_directories(struct boot_tree *ret_tree, const char *const directories[], size_t count);
 void boot_tree_free(struct boot_tree *tree);
 
 /*
@@ -37,6 +40,9 @@ void boot_tree_free(struct boot_tree *tree);
  */
 int boot_tree_find(const struct boot_tree *tree, const struct boot_node *from, const char *path, bool follow,
 		const struct boot_node **ret_node);
+
+/* The node of this very name, as a node has it, or NULL. */
+const struct boot_node *boot_tree_at(const struct boot_tree *tree, const char *path);
 
 /* The entries of a directory, one after the other: the first with 'last' NULL; NULL behind the last. */
 const struct boot_node *boot_tree_next(const struct boot_tree *tree, const struct boot_node *directory,

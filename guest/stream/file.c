@@ -19,6 +19,7 @@ static int open_at(struct place *place, struct file *file, uint32_t mode, deadli
 	struct fs_call call = {.type = FS_OPEN, .request = &request, .reply = &opened};
 	int error = place->client ? place_perform(place, &call, until) : boot_open(place, file);
 
+	file->above = place->above;
 	if (error || !place->client)
 		return error;
 	file->client = fs_hold(place->client);

@@ -16,8 +16,10 @@ struct mount_path;
 
 /* An open file or directory. */
 struct file {
-	struct fs_client *client;     /* NULL: it lies in boot:/ */
-	const struct boot_node *node; /* then what it is */
+	struct fs_client *client;     /* NULL: this side has it itself (boot.h) */
+	const struct boot_tree *tree; /* then where, */
+	const struct boot_node *node; /* and what it is */
+	const struct boot_node *above; /* in mount_tree(): this directory has mounts somewhere below; else NULL */
 	uint32_t handle;
 	uint32_t flags; /* enum fs_open_flag that it was opened with */
 	struct fs_attributes attributes;

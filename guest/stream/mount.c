@@ -1,8 +1,10 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/boot.h"
 #include "guest/platform.h"
+#include "guest/stream/boot_tree.h"
 #include "guest/stream/fiber.h"
 #include "guest/stream/fs.h"
 #include "guest/stream/path.h"
@@ -20,6 +22,7 @@ static struct {
 	struct mount *mount;
 	uint32_t count;
 	bool read;
+	struct boot_tree tree;
 } mounts;
 
 /* One entry of boot_info.mounts: "ro:/dir" or "rw:/dir". */
@@ -36,6 +39,19 @@ static void read_mount(struct mount *mount, const char *entry)
 		mount->len = 0;
 }
 
+static int make_tree(void)
+{
+	const char **directories = calloc(mounts.count + 1u, sizeof(*directories));
+	int error = -ENOMEM;
+
+	for (uint32_t i = 0; directories && i < mounts.count; i++)
+		directories[i] = mounts.mount[i].directory;
+	if (directories)
+		error = boot_tree_of_directories(&mounts.tree, directories, mounts.count);
+	free(directories);
+	return error;
+}
+
 static void read_mounts(void)
 {
 	const struct boot_info *boot = platform_boot();
@@ -49,6 +65,8 @@ static void read_mounts(void)
 		read_mount(&mounts.mount[mounts.count], entry);
 		entry += strlen(entry) + 1;
 	}
+	if (make_tree())
+		guest_panic("no memory for %u mounts", boot->mountc);
 }
 
 static bool lies_in(const char *plain, const struct mount *mount)
@@ -62,8 +80,6 @@ static struct mount *find_mount(const char *plain)
 {
 	struct mount *best = NULL;
 
-	if (!mounts.read)
-		read_mounts();
 	for (uint32_t i = 0; i < mounts.count; i++) {
 		struct mount *mount = &mounts.mount[i];
 
@@ -71,6 +87,53 @@ static struct mount *find_mount(const char *plain)
 			best = mount;
 	}
 	return best;
+}
+
+const struct boot_tree *mount_tree(void)
+{
+	if (!mounts.read)
+		read_mounts();
+	return &mounts.tree;
+}
+
+static bool is_mount(const struct boot_node *node)
+{
+	for (uint32_t i = 0; i < mounts.count; i++) {
+		if (strcmp(mounts.mount[i].directory + 1, node->path) == 0)
+			return true;
+	}
+	return false;
+}
+
+const struct boot_node *mount_above(const struct mount_path *path)
+{
+	return path->node && boot_tree_next(&mounts.tree, path->node, NULL) ? path->node : NULL;
+}
+
+int mount_resolve_at(const struct boot_node *above, const char *path, struct mount_path *ret_path)
+{
+	char whole[FS_PATH_MAX + 1];
+	int error;
+
+	if (!*path)
+		return -ENOENT;
+	if (*path == '/')
+		return -EXDEV;
+	if (strlen(above->path) + strlen(path) + 2 > FS_PATH_MAX)
+		return -ENAMETOOLONG;
+	snprintf(whole, sizeof(whole), "/%s", above->path);
+	const struct mount *own = find_mount(whole);
+	snprintf(whole + strlen(whole), sizeof(whole) - strlen(whole), "/%s", path);
+	error = mount_resolve(whole, ret_path);
+	return error ? error : ret_path->mount != own;
+}
+
+const struct boot_node *mount_next(const struct boot_node *above, const struct boot_node *last)
+{
+	do
+		last = boot_tree_next(&mounts.tree, above, last);
+	while (last && !is_mount(last));
+	return last;
 }
 
 /* The first component, with the slash before it. */
@@ -87,10 +150,17 @@ int mount_resolve(const char *path, struct mount_path *ret_path)
 
 	if (error)
 		return error;
-	ret_path->boot = in_boot != NULL;
+	mount_tree();
 	ret_path->mount = in_boot ? NULL : find_mount(ret_path->plain);
+	/* Without any mount there is nothing above one: the monitor is to say which option is
+	 * missing. */
+	ret_path->node = in_boot || mounts.count == 0
+				 ? NULL
+				 : boot_tree_at(&mounts.tree, ret_path->plain + 1);
+	ret_path->above = ret_path->node && !ret_path->mount;
+	ret_path->boot = in_boot || ret_path->above;
 	ret_path->relative = ret_path->plain;
-	if (!in_boot)
+	if (!ret_path->boot)
 		ret_path->relative +=
 			ret_path->mount ? ret_path->mount->len : top_len(ret_path->plain);
 	if (*ret_path->relative == '/')

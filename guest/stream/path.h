@@ -6,6 +6,8 @@
 
 #include "guest/ferrule.h"
 
+struct boot_node;
+struct boot_tree;
 struct fs_client;
 
 /*
@@ -21,7 +23,9 @@ const char *path_in_boot(const char *path);
 
 /* A path as the file calls use it. */
 struct mount_path {
-	bool boot;            /* it lies in boot:/, below whose top 'relative' is; there is no mount */
+	bool boot;            /* it lies in boot:/, below whose top 'relative' is; there is no mount; or */
+	bool above;           /* it is a directory above mounts, and likewise below the top of mount_tree(); */
+	const struct boot_node *node; /* what mount_tree() has of this path, or NULL */
 	struct mount *mount;  /* NULL: no mount has it */
 	const char *relative; /* below the mount, "." for the mount itself; a slash behind it if it can
 			       * only be a directory; points into 'plain' */
@@ -30,6 +34,18 @@ struct mount_path {
 
 /* 0, or as path_normalize; also for a path that no mount has. */
 int mount_resolve(const char *path, struct mount_path *ret_path);
+
+/* The directories that mounts are, and those above them. */
+const struct boot_tree *mount_tree(void);
+/* path->node, if mounts are somewhere below it; else NULL. */
+const struct boot_node *mount_above(const struct mount_path *path);
+/*
+ * A path from such a directory. 1: it leads into another mount than that of the directory; 0: it stays; or an
+ * errno: it is no path from there, or too long to tell.
+ */
+int mount_resolve_at(const struct boot_node *above, const char *path, struct mount_path *ret_path);
+/* The mounts right below such a directory, one after the other: the first with 'last' NULL; NULL behind the last. */
+const struct boot_node *mount_next(const struct boot_node *above, const struct boot_node *last);
 
 /* What to ask the monitor for: the guest directory of the mount, exactly as it was granted. */
 struct wire_bytes mount_directory(const struct mount_path *path);

@@ -134,7 +134,7 @@ int path_stat_system(const char *path, struct fs_system *ret_system, deadline un
 	if (file->client)
 		error = stat_system(file, file->client, ret_system, until);
 	else
-		boot_system(ret_system);
+		boot_system(file, ret_system);
 	file_close(file);
 	return error;
 }

@@ -2,25 +2,50 @@
 
 #include "guest/stream/boot.h"
 
+/* By what mount_resolve has found. */
+static int find_whole(struct place *place, deadline until)
+{
+	if (place->at.above)
+		place->tree = mount_tree();
+	place->path = bytes_of(place->at.relative);
+	return place->at.boot ? 0 : mount_client(&place->at, &place->client, until);
+}
+
+/* By the directory, wherever it is now, unless another mount lies on the way. */
+static int find_at(struct place *place, struct file *directory, const char *path, deadline until)
+{
+	int leads = 0;
+
+	if (directory->above) {
+		leads = mount_resolve_at(directory->above, path, &place->at);
+		place->above = leads >= 0 ? mount_above(&place->at) : NULL;
+	}
+	if (leads > 0)
+		return find_whole(place, until);
+	if (directory->client)
+		place->client = fs_hold(directory->client);
+	place->tree = directory->tree;
+	place->from = directory->node;
+	place->directory = directory->handle;
+	place->path = bytes_of(path);
+	return 0;
+}
+
 int place_find(struct place *place, struct file *directory, const char *path, deadline until)
 {
 	int error;
 
 	place->client = NULL;
-	place->from = NULL;
-	if (directory) {
-		place->client = directory->client ? fs_hold(directory->client) : NULL;
-		place->from = directory->node;
-		place->directory = directory->handle;
-		place->path = bytes_of(path);
-		return 0;
-	}
+	place->tree = NULL;
+	place->from = place->above = NULL;
+	place->directory = 0;
+	if (directory)
+		return find_at(place, directory, path, until);
 	error = mount_resolve(path, &place->at);
 	if (error)
 		return error;
-	place->directory = 0;
-	place->path = bytes_of(place->at.relative);
-	return place->at.boot ? 0 : mount_client(&place->at, &place->client, until);
+	place->above = mount_above(&place->at);
+	return find_whole(place, until);
 }
 
 void place_leave(struct place *place)

@@ -9,8 +9,10 @@
 #include "guest/stream/path.h"
 
 struct place {
-	struct fs_client *client;     /* held until place_leave; NULL: it lies in boot:/ */
-	const struct boot_node *from; /* then the directory, NULL: its top */
+	struct fs_client *client;     /* held until place_leave; NULL: this side has it itself (boot.h) */
+	const struct boot_tree *tree; /* then where; NULL: in boot:/, whose tree is read when it is needed */
+	const struct boot_node *from; /* and from which directory; NULL: its top */
+	const struct boot_node *above; /* of what a directory there has mounts below, or NULL: struct file */
 	uint32_t directory;           /* handle, 0: the mount */
 	struct wire_bytes path;       /* below it, as a request has it; ended by a 0 */
 	struct mount_path at;     /* what 'path' points into, unless it is the caller's own */
@@ -23,7 +25,7 @@ struct place {
 int place_find(struct place *place, struct file *directory, const char *path, deadline until);
 void place_leave(struct place *place);
 
-/* One request to it. -ENOTSUP when the monitor does not know it; in boot:/ what boot_refuse says. */
+/* One request to it. -ENOTSUP when the monitor does not know it; without a client what boot_refuse says. */
 int place_perform(struct place *place, struct fs_call *call, deadline until);
 
 static inline struct wire_bytes bytes_of(const char *text)

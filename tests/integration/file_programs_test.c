@@ -1,5 +1,6 @@
 /* The programs that work on files, beside those of the host: tree, cat, cp, sha256sum, and the
  * exerciser fsx. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,53 @@ START_TEST(shows)
 }
 END_TEST
 
+static char *tree_of(const char *path, const char *const grants[])
+{
+	struct command monitor;
+	expect_equal(guest_run(&monitor, grants, "tree", WORDS(path), WAIT_MS), 0);
+	return file_text(monitor.out, NULL);
+}
+
+/* Mounts are entries of the directories that they lie in, on the host or not, and are walked into.
+ */
+START_TEST(shows_mounts)
+{
+	char grant[4][PATH_MAX];
+
+	setup_trees();
+	free(host_says("mkdir -p \"$1/top/data\" \"$1/top/other\" \"$1/a1\" && "
+		       "echo 123 >\"$1/a1/f\" && echo 1 >\"$1/top/data/hidden\""));
+	snprintf(grant[0], PATH_MAX, "%s/a1:/data", source);
+	snprintf(grant[1], PATH_MAX, "%s/a1:/srv/deep/b", source);
+	snprintf(grant[2], PATH_MAX, "%s/top:/", source);
+	snprintf(grant[3], PATH_MAX, "%s/a1:/other/c", source);
+	char *tree = tree_of("/", WORDS("--mount", grant[0], "--mount", grant[1]));
+	ck_assert_str_eq(tree, "/\n  data/\n    f 4\n  srv/\n    deep/\n      b/\n        f 4\n"
+			       "4 directories, 2 files, 8 bytes\n");
+	free(tree);
+	tree = tree_of("/srv", WORDS("--mount", grant[0], "--mount", grant[1]));
+	ck_assert_str_eq(
+		tree, "/srv\n  deep/\n    b/\n      f 4\n2 directories, 1 files, 4 bytes\n");
+	free(tree);
+	/* In the host's directories likewise: one of a name that the host has too, and one of a
+	 * new name. What the host does not have on the way to a mount is not there. */
+	tree = tree_of("/", WORDS("--mount", grant[0], "--mount", grant[1], "--mount", grant[2],
+				    "--mount", grant[3]));
+	ck_assert_str_eq(tree, "/\n  data/\n    f 4\n  other/\n    c/\n      f 4\n"
+			       "3 directories, 2 files, 8 bytes\n");
+	free(tree);
+	struct command monitor;
+	expect_equal(guest_run(&monitor, WORDS("--mount", grant[1], "--mount", mounts[1]), "cp",
+			     WORDS("-r", "/srv", "/target/srv"), WAIT_MS),
+		0);
+	free(host_says("cmp \"$1/a1/f\" \"$2/srv/deep/b/f\""));
+	/* Nothing can be made above mounts. */
+	expect_equal(guest_run(&monitor, WORDS("--mount", grant[0], "--mount", grant[1]), "cp",
+			     WORDS("/data/f", "/srv"), WAIT_MS),
+		1);
+}
+END_TEST
+
 START_TEST(exercises)
 {
 	char operations[16];
@@ -159,6 +207,7 @@ static const struct integration_test tests[] = {
 	{&copies, 90},
 	{&hashes, 90},
 	{&shows, 90},
+	{&shows_mounts, 90},
 	{&exercises, 120},
 };
 

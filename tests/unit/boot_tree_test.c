@@ -122,6 +122,26 @@ START_TEST(directories_list_what_is_right_in_them)
 }
 END_TEST
 
+/* Each once, with those above it. */
+START_TEST(directories_alone)
+{
+	static const char *const directories[] = {
+		"/srv/deep/b", "/data", "/srv-x", "/", "/data", "/srv"};
+
+	expect_equal(boot_tree_of_directories(&tree, directories, 6), 0);
+	expect_list("/", "data srv srv-x ");
+	expect_list("/srv", "deep ");
+	expect_list("/srv/deep", "b ");
+	expect_list("/srv/deep/b", "");
+	expect(boot_tree_at(&tree, "srv/deep") != NULL);
+	expect(boot_tree_at(&tree, "srv/dee") == NULL);
+	boot_tree_free(&tree);
+	expect_equal(boot_tree_of_directories(&tree, directories, 0), 0);
+	expect_list("/", "");
+	boot_tree_free(&tree);
+}
+END_TEST
+
 /* Cut at every byte, and with bytes changed: refused, or read as something else, never beyond its
  * end. */
 START_TEST(damaged_archives_do_no_harm)
@@ -164,6 +184,7 @@ int main(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, paths_lead_there);
 	tcase_add_test(tcase, directories_list_what_is_right_in_them);
+	tcase_add_test(tcase, directories_alone);
 	tcase_add_test(tcase, damaged_archives_do_no_harm);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
