@@ -366,12 +366,42 @@ static void not_granted(void)
 
 	CHECK(try_open("/none/file", FS_OPEN_READ), -EACCES);
 	CHECK(path_read("/none/file", &byte, 1, &attributes, SOON), -EACCES);
-	CHECK(path_stat("/", &attributes, SOON), -EACCES);
 	CHECK(path_stat("/rwx/file", &attributes, SOON), -EACCES);
 	CHECK(path_stat("/etc/passwd", &attributes, SOON), -EACCES);
 	CHECK(path_mkdir("/none/made", 0755, SOON), -EACCES);
 	CHECK(path_unlink("/none/file", SOON), -EACCES);
 	CHECK(directory_open(&directory, "/none", SOON), -EACCES);
+}
+
+/* The top is no mount's: it has the mounts alone, and nothing changes there. */
+static void above_mounts(void)
+{
+	struct fs_attributes attributes;
+	struct file *top, *below;
+	struct fs_system system;
+	char byte;
+
+	CHECK(path_stat("/", &attributes, SOON), 0);
+	CHECK(attributes.mode, 0040555);
+	CHECK(file_open(&top, "/", FS_OPEN_READ | FS_OPEN_DIRECTORY, 0, SOON), 0);
+	CHECK(path_stat_at(top, ".", 0, &attributes, SOON), 0);
+	CHECK(path_stat_at(top, "none", 0, &attributes, SOON), -ENOENT);
+	CHECK(path_stat_at(top, "", 0, &attributes, SOON), -ENOENT);
+	CHECK(path_stat_at(top, "ro/known", 0, &attributes, SOON), 0);
+	CHECK(file_open_at(&below, top, "rw/../ro/known", FS_OPEN_READ, 0, SOON), 0);
+	CHECK(file_pread(below, &byte, 1, 0, SOON), 1);
+	file_close(below);
+	CHECK(path_mkdir_at(top, "rw/from_top", 0755, SOON), 0);
+	CHECK(path_rename_at(top, "rw/from_top", top, "rw/from_above", 0, SOON), 0);
+	CHECK(path_rename_at(top, "rw/from_above", top, "from_above", 0, SOON), -EXDEV);
+	CHECK(path_rmdir("/rw/from_above", SOON), 0);
+	CHECK(path_unlink_at(top, "none", 0, SOON), -EROFS);
+	CHECK(file_pread(top, &byte, 1, 0, SOON), -EISDIR);
+	file_close(top);
+	CHECK(file_open(&top, "/", FS_OPEN_WRITE, 0, SOON), -EROFS);
+	CHECK(path_stat_system("/", &system, SOON), 0);
+	CHECK(path_mkdir("/made", 0755, SOON), -EACCES);
+	CHECK(path_rmdir("/", SOON), -EROFS);
 }
 
 static void no_way_out(void)
@@ -420,6 +450,7 @@ int main(void)
 	unlinked_file();
 	read_only_mount();
 	not_granted();
+	above_mounts();
 	no_way_out();
 	exercise_calls();
 	puts(failures == 0 ? "passed" : "failed");
