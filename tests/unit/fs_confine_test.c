@@ -4,10 +4,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/lib/fs_guest.h"
@@ -63,9 +67,14 @@ static int do_create(struct wire_bytes path)
 
 static int do_read_file(struct wire_bytes path)
 {
-	struct fs_read_file read = {.length = 0, .path = path};
+	struct fs_read_file read = {.length = 100, .path = path};
+	struct fs_reply reply;
 
-	return fs_guest_call(&fs, FS_READ_FILE, &read, NULL);
+	fs_guest_send(&fs, FS_READ_FILE, &read);
+	do
+		reply = fs_guest_receive(&fs);
+	while ((reply.frame.flags & FRAME_MORE) != 0);
+	return (int)reply.frame.error;
 }
 
 static int do_write_file(struct wire_bytes path)
@@ -168,8 +177,12 @@ static int do_remove_xattr(struct wire_bytes path)
 static int do_watch(struct wire_bytes path)
 {
 	struct fs_watch watch = {.events = FS_WATCH_MODIFIED, .path = path};
+	/* It goes on telling. */
+	struct guest_stream own = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	int error = fs_guest_call(&own, FS_WATCH, &watch, NULL);
 
-	return fs_guest_call(&fs, FS_WATCH, &watch, NULL);
+	guest_stream_close(&own);
+	return error;
 }
 
 static const struct {
@@ -348,6 +361,105 @@ START_TEST(a_read_only_mount_does_not_change)
 }
 END_TEST
 
+/* ---- someone on the host moves a directory out of the mount and back while a request walks it */
+
+#define RACE_MS  100u
+#define RACE_WAY "dir/sub/low/../../secret" /* "secret" of dir, or that outside: never */
+
+static atomic_bool racing;
+
+static void *race(void *argument)
+{
+	char *out = scratch_path("outside-%d/sub", (int)getpid());
+	char *in = strdup(fs_guest_host_path("dir/sub"));
+
+	(void)argument;
+	while (atomic_load(&racing)) {
+		rename(in, out);
+		rename(out, in);
+	}
+	free(in);
+	free(out);
+	return NULL;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+/* As it was before a request took it away or put it there. */
+static void put_back(void)
+{
+	char text[512];
+
+	file_write(fs_guest_host_path("file"), "hello", 5);
+	snprintf(text, sizeof(text), "%s", fs_guest_host_path("dir/secret"));
+	file_write(text, "inside", 7);
+	setxattr(text, "user.mark", "i", 1, 0);
+	unlink(fs_guest_host_path("stolen"));
+}
+
+/* Done, in the place where it belongs, or not: the way is not there, leads out just now, or its end
+ * is there already. */
+static bool fair(unsigned i, int error)
+{
+	switch (error) {
+	case 0:
+	case ENOENT:
+	case EXDEV:
+		return true;
+	case EEXIST:
+		return requests[i].call == do_mkdir || requests[i].call == do_symlink ||
+		       requests[i].call == do_link_to || requests[i].call == do_rename_to;
+	case EINVAL:
+		return requests[i].call == do_read_link;
+	case ENODATA:
+		return requests[i].call == do_remove_xattr || requests[i].call == do_get_xattr;
+	default:
+		return false;
+	}
+}
+
+START_TEST(nothing_leads_out_while_a_directory_moves)
+{
+	unsigned done = 0, missed = 0;
+	pthread_t thread;
+
+	expect_equal(mkdir(fs_guest_host_path("dir/sub"), 0755), 0);
+	expect_equal(mkdir(fs_guest_host_path("dir/sub/low"), 0755), 0);
+	atomic_store(&racing, true);
+	expect_equal(pthread_create(&thread, NULL, race, NULL), 0);
+	for (unsigned i = 0; i < REQUESTS; i++) {
+		uint64_t end = now_ms() + RACE_MS;
+
+		while (now_ms() < end) {
+			put_back();
+			int error = requests[i].call(fs_guest_bytes(RACE_WAY));
+			if (!fair(i, error))
+				ck_abort_msg("%s: error %d", requests[i].name, error);
+			done += error == 0;
+			missed += error != 0;
+		}
+		expect_untouched("secret", "secret");
+	}
+	struct fs_attributes attributes;
+	uint64_t end = now_ms() + RACE_MS;
+	while (now_ms() < end) {
+		struct fs_stat look = {.path = fs_guest_bytes(RACE_WAY)};
+		if (fs_guest_call(&fs, FS_STAT, &look, &attributes) == 0)
+			expect_equal(attributes.size, 7);
+	}
+	atomic_store(&racing, false);
+	pthread_join(thread, NULL);
+	printf("raced: done %u, missed %u\n", done, missed);
+	expect(done > 0 && missed > 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fs_confine");
@@ -360,6 +472,7 @@ int main(void)
 	tcase_add_test(tcase, any_name_is_one);
 	tcase_add_test(tcase, special_files_are_left_alone);
 	tcase_add_test(tcase, a_read_only_mount_does_not_change);
+	tcase_add_test(tcase, nothing_leads_out_while_a_directory_moves);
 	suite_add_tcase(suite, tcase);
 	expect_equal(scratch_create(), 0);
 	int status = suite_run(suite);
