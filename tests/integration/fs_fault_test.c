@@ -163,6 +163,75 @@ START_TEST(a_full_disk)
 }
 END_TEST
 
+/* ---- a quota */
+
+/* A btrfs at 'mounted', the file system whose quotas hold for root too. False, having said why: not
+ * here. */
+static bool mount_with_quota(void)
+{
+	struct command command;
+	char *image = scratch_path("image-%d", (int)getpid());
+	int status = command_run(&command,
+		WORDS("sh", "-ec",
+			"truncate -s 128M \"$1\"; PATH=$PATH:/sbin:/usr/sbin; "
+			"mkfs.btrfs -q \"$1\"; mount -o loop \"$1\" \"$2\"; "
+			"btrfs quota enable \"$2\"",
+			"sh", image, mounted),
+		WAIT_MS);
+	free(image);
+	if (status != 0)
+		printf("skipped: no btrfs with a quota can be had: %s\n", file_tail(command.err));
+	return status == 0;
+}
+
+static void set_quota(const char *limit)
+{
+	struct command command;
+
+	expect_equal(
+		command_run(&command,
+			WORDS("sh", "-c", "PATH=$PATH:/sbin:/usr/sbin; btrfs qgroup limit $1 $2",
+				"sh", limit, mounted),
+			WAIT_MS),
+		0);
+}
+
+START_TEST(a_quota)
+{
+	struct command monitor;
+	unsigned long filled;
+	int used = 0;
+	char *file;
+
+	make_mounts();
+	if (!own_mounts() || !mount_with_quota())
+		return;
+	set_quota("4M");
+	expect_equal(
+		guest_run(&monitor, WORDS("--mount", mounts[0]), "fs_fault",
+			WORDS("fill", "/m/file", "write", "/m/other", "read", "/m/file"), WAIT_MS),
+		0);
+	char *text = file_text(monitor.out, NULL);
+	if (sscanf(text, "filled %lu\nfill -122\nwrite -122\nread 65536\n%n", &filled, &used) !=
+			1 ||
+		used == 0 || text[used] != 0)
+		ck_abort_msg("said\n%s", text);
+	/* The file system wants some itself. */
+	expect(filled > 2 << 20 && filled <= 4 << 20);
+	free(text);
+	/* Every byte that was said to be written is there. */
+	if (asprintf(&file, "%s/file", mounted) < 0)
+		abort();
+	text = file_text(file, NULL);
+	expect_equal(strlen(text), filled);
+	expect_equal(strspn(text, "f"), filled);
+	free(text);
+	free(file);
+	set_quota("8M");
+	expect_run(WORDS("write", "/m/other", "read", "/m/other"), "write 0\nread 65536\n");
+}
+END_TEST
+
 /* ---- what others do to the files meanwhile */
 
 START_TEST(a_directory_that_vanishes)
@@ -254,6 +323,7 @@ static const struct integration_test tests[] = {
 	{&errors_of_the_medium, 120},
 	{&a_server_that_does_not_answer, 60},
 	{&a_full_disk, 60},
+	{&a_quota, 60},
 	{&a_directory_that_vanishes, 60},
 	{&a_file_that_shrinks_while_it_is_streamed, 60},
 	{&synced_records_survive_sigkill, 120},
