@@ -154,9 +154,11 @@ void fs_pump(struct fs_stream *fs)
 	fs->pumps++;
 	fs->read_left = FS_TURN_READ;
 	fs->into_left = FS_TURN_INTO;
-	do
+	do {
 		fs_reply_send(fs);
-	while (taken++ < FS_TURN && fs->into_left > 0 && take(fs));
+		if (taken % FS_TURN_UNTOLD == FS_TURN_UNTOLD - 1)
+			stream_flush(fs->stream);
+	} while (taken++ < FS_TURN && fs->into_left > 0 && take(fs));
 	if (taken > FS_TURN || fs->into_left == 0)
 		fs_again(fs);
 	if (fs->input_ended)

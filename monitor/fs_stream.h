@@ -35,6 +35,7 @@
 
 #define FS_IN_FLIGHT 64u          /* requests of one stream that are taken and not answered */
 #define FS_TURN      64u          /* requests of one stream in one turn of the loop */
+#define FS_TURN_UNTOLD 8u         /* of them, before the guest hears of the replies: it works on them meanwhile */
 #define FS_TURN_READ (256u << 10) /* bytes of files in one turn without an operation of io */
 #define FS_TURN_INTO (4u << 20)   /* the same of FS_READ_INTO, which serve many streams */
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
