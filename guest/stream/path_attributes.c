@@ -66,18 +66,10 @@ static struct fs_set_attributes set_request(const struct file_change *change, ui
 int path_set_at(struct file *directory, const char *path, uint32_t flags,
 	const struct file_change *change, deadline until)
 {
-	struct place place;
 	struct fs_set_attributes request = set_request(change, flags);
 	struct fs_call call = {.type = FS_SET_ATTRIBUTES, .request = &request};
-	int error = place_find(&place, directory, path, until);
 
-	if (error)
-		return error;
-	request.directory = place.directory;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	return place_call(directory, path, &call, &request.directory, &request.path, until);
 }
 
 int path_set(const char *path, const struct file_change *change, deadline until)
@@ -142,20 +134,22 @@ int path_stat_system(const char *path, struct fs_system *ret_system, deadline un
 /* ---- extended attributes */
 
 /* Into memory of the caller's, which may be too little. */
-static long get_bytes(struct place *place, enum fs_type type, const void *request, void *ret_bytes,
-	size_t len, deadline until)
+static long get_bytes(const char *path, struct fs_call *call, uint32_t *request_directory,
+	struct wire_bytes *request_path, void *ret_bytes, size_t len, deadline until)
 {
 	unsigned char *bytes = malloc(FS_XATTR_MAX);
-	struct fs_call call = {
-		.type = type, .request = request, .bytes = bytes, .room = FS_XATTR_MAX};
-	int error = bytes ? place_perform(place, &call, until) : -ENOMEM;
+	int error = -ENOMEM;
 
-	if (!error && call.len > len)
+	call->bytes = bytes;
+	call->room = FS_XATTR_MAX;
+	if (bytes)
+		error = place_call(NULL, path, call, request_directory, request_path, until);
+	if (!error && call->len > len)
 		error = -ERANGE;
-	if (!error && call.len > 0)
-		memcpy(ret_bytes, bytes, call.len);
+	if (!error && call->len > 0)
+		memcpy(ret_bytes, bytes, call->len);
 	free(bytes);
-	return error ? error : (long)call.len;
+	return error ? error : (long)call->len;
 }
 
 static int check_name(const char *name)
@@ -165,66 +159,41 @@ static int check_name(const char *name)
 
 long path_get_xattr(const char *path, const char *name, void *ret_value, size_t len, deadline until)
 {
-	struct place place;
 	struct fs_get_xattr request = {.name = bytes_of(name)};
-	long got = check_name(name);
+	struct fs_call call = {.type = FS_GET_XATTR, .request = &request};
+	int error = check_name(name);
 
-	if (got == 0)
-		got = place_find(&place, NULL, path, until);
-	if (got < 0)
-		return got;
-	request.path = place.path;
-	got = get_bytes(&place, FS_GET_XATTR, &request, ret_value, len, until);
-	place_leave(&place);
-	return got;
+	return error ? error
+		     : get_bytes(path, &call, &request.directory, &request.path, ret_value, len,
+			       until);
 }
 
 long path_list_xattrs(const char *path, char *ret_names, size_t len, deadline until)
 {
-	struct place place;
 	struct fs_list_xattrs request = {0};
-	long got = place_find(&place, NULL, path, until);
+	struct fs_call call = {.type = FS_LIST_XATTRS, .request = &request};
 
-	if (got < 0)
-		return got;
-	request.path = place.path;
-	got = get_bytes(&place, FS_LIST_XATTRS, &request, ret_names, len, until);
-	place_leave(&place);
-	return got;
+	return get_bytes(path, &call, &request.directory, &request.path, ret_names, len, until);
 }
 
 int path_set_xattr(const char *path, const char *name, const void *value, size_t len,
 	uint32_t flags, deadline until)
 {
-	struct place place;
 	struct fs_set_xattr request = {
 		.flags = flags, .name = bytes_of(name), .value = {value, len}};
 	struct fs_call call = {.type = FS_SET_XATTR, .request = &request};
 	int error = len > FS_XATTR_MAX ? -E2BIG : check_name(name);
 
-	if (!error)
-		error = place_find(&place, NULL, path, until);
-	if (error)
-		return error;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	return error ? error
+		     : place_call(NULL, path, &call, &request.directory, &request.path, until);
 }
 
 int path_remove_xattr(const char *path, const char *name, deadline until)
 {
-	struct place place;
 	struct fs_get_xattr request = {.name = bytes_of(name)};
 	struct fs_call call = {.type = FS_REMOVE_XATTR, .request = &request};
 	int error = check_name(name);
 
-	if (!error)
-		error = place_find(&place, NULL, path, until);
-	if (error)
-		return error;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	return error ? error
+		     : place_call(NULL, path, &call, &request.directory, &request.path, until);
 }

@@ -7,18 +7,10 @@
 
 int path_mkdir_at(struct file *directory, const char *path, uint32_t mode, deadline until)
 {
-	struct place place;
 	struct fs_mkdir request = {.mode = mode};
 	struct fs_call call = {.type = FS_MKDIR, .request = &request};
-	int error = place_find(&place, directory, path, until);
 
-	if (error)
-		return error;
-	request.directory = place.directory;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	return place_call(directory, path, &call, &request.directory, &request.path, until);
 }
 
 int path_mkdir(const char *path, uint32_t mode, deadline until)
@@ -28,18 +20,10 @@ int path_mkdir(const char *path, uint32_t mode, deadline until)
 
 int path_unlink_at(struct file *directory, const char *path, uint32_t flags, deadline until)
 {
-	struct place place;
 	struct fs_unlink request = {.flags = flags};
 	struct fs_call call = {.type = FS_UNLINK, .request = &request};
-	int error = place_find(&place, directory, path, until);
 
-	if (error)
-		return error;
-	request.directory = place.directory;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	return place_call(directory, path, &call, &request.directory, &request.path, until);
 }
 
 int path_unlink(const char *path, deadline until)
@@ -54,50 +38,51 @@ int path_rmdir(const char *path, deadline until)
 
 /* ---- of two names */
 
-/* Both ends of a rename or a link, which are to be of one mount. */
-struct pair {
-	struct place from, to;
+/* An end of a rename or a link, and where the request has it. */
+struct end {
+	struct file *directory;
+	const char *path;
+	uint32_t *request_directory;
+	struct wire_bytes *request_path;
 };
 
-static int pair_find(struct pair *pair, struct file *from_directory, const char *from,
-	struct file *to_directory, const char *to, deadline until)
+static void put_end(const struct end *end, const struct place *place)
 {
-	int error = place_find(&pair->from, from_directory, from, until);
+	*end->request_directory = place->directory;
+	*end->request_path = place->path;
+}
+
+/* Both ends are to be of one mount. */
+static int call_on_two(
+	const struct end *from, const struct end *to, struct fs_call *call, deadline until)
+{
+	struct place from_place, to_place;
+	int error = place_find(&from_place, from->directory, from->path, until);
 
 	if (error)
 		return error;
-	error = place_find(&pair->to, to_directory, to, until);
-	if (!error && pair->from.client == pair->to.client)
-		return 0;
-	if (!error)
-		place_leave(&pair->to);
-	place_leave(&pair->from);
-	return error ? error : -EXDEV;
-}
-
-static void pair_leave(struct pair *pair)
-{
-	place_leave(&pair->from);
-	place_leave(&pair->to);
+	error = place_find(&to_place, to->directory, to->path, until);
+	if (!error) {
+		put_end(from, &from_place);
+		put_end(to, &to_place);
+		error = from_place.client == to_place.client
+				? place_perform(&from_place, call, until)
+				: -EXDEV;
+		place_leave(&to_place);
+	}
+	place_leave(&from_place);
+	return error;
 }
 
 int path_rename_at(struct file *from_directory, const char *from, struct file *to_directory,
 	const char *to, uint32_t flags, deadline until)
 {
-	struct pair pair;
 	struct fs_rename request = {.flags = flags};
 	struct fs_call call = {.type = FS_RENAME, .request = &request};
-	int error = pair_find(&pair, from_directory, from, to_directory, to, until);
 
-	if (error)
-		return error;
-	request.from_directory = pair.from.directory;
-	request.to_directory = pair.to.directory;
-	request.from = pair.from.path;
-	request.to = pair.to.path;
-	error = place_perform(&pair.from, &call, until);
-	pair_leave(&pair);
-	return error;
+	return call_on_two(
+		&(struct end){from_directory, from, &request.from_directory, &request.from},
+		&(struct end){to_directory, to, &request.to_directory, &request.to}, &call, until);
 }
 
 int path_rename_with(const char *from, const char *to, uint32_t flags, deadline until)
@@ -113,20 +98,12 @@ int path_rename(const char *from, const char *to, deadline until)
 int path_link_at(struct file *from_directory, const char *from, struct file *to_directory,
 	const char *to, deadline until)
 {
-	struct pair pair;
 	struct fs_link request = {0};
 	struct fs_call call = {.type = FS_LINK, .request = &request};
-	int error = pair_find(&pair, from_directory, from, to_directory, to, until);
 
-	if (error)
-		return error;
-	request.from_directory = pair.from.directory;
-	request.to_directory = pair.to.directory;
-	request.from = pair.from.path;
-	request.to = pair.to.path;
-	error = place_perform(&pair.from, &call, until);
-	pair_leave(&pair);
-	return error;
+	return call_on_two(
+		&(struct end){from_directory, from, &request.from_directory, &request.from},
+		&(struct end){to_directory, to, &request.to_directory, &request.to}, &call, until);
 }
 
 int path_link(const char *from, const char *to, deadline until)
@@ -138,19 +115,12 @@ int path_link(const char *from, const char *to, deadline until)
 
 int path_symlink_at(const char *target, struct file *directory, const char *path, deadline until)
 {
-	struct place place;
 	struct fs_symlink request = {.target = bytes_of(target)};
 	struct fs_call call = {.type = FS_SYMLINK, .request = &request};
-	int error = request.target.len > FS_PATH_MAX ? -ENAMETOOLONG
-						     : place_find(&place, directory, path, until);
 
-	if (error)
-		return error;
-	request.directory = place.directory;
-	request.path = place.path;
-	error = place_perform(&place, &call, until);
-	place_leave(&place);
-	return error;
+	if (request.target.len > FS_PATH_MAX)
+		return -ENAMETOOLONG;
+	return place_call(directory, path, &call, &request.directory, &request.path, until);
 }
 
 int path_symlink(const char *target, const char *path, deadline until)

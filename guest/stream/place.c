@@ -62,3 +62,18 @@ int place_perform(struct place *place, struct fs_call *call, deadline until)
 		return -ENOTSUP;
 	return fs_perform(place->client, call, until);
 }
+
+int place_call(struct file *directory, const char *path, struct fs_call *call,
+	uint32_t *request_directory, struct wire_bytes *request_path, deadline until)
+{
+	struct place place;
+	int error = place_find(&place, directory, path, until);
+
+	if (error)
+		return error;
+	*request_directory = place.directory;
+	*request_path = place.path;
+	error = place_perform(&place, call, until);
+	place_leave(&place);
+	return error;
+}

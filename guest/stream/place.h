@@ -28,6 +28,13 @@ void place_leave(struct place *place);
 /* One request to it. -ENOTSUP when the monitor does not know it; without a client what boot_refuse says. */
 int place_perform(struct place *place, struct fs_call *call, deadline until);
 
+/*
+ * All of it for one request of one path, which goes to *request_directory and *request_path: found,
+ * performed and left.
+ */
+int place_call(struct file *directory, const char *path, struct fs_call *call, uint32_t *request_directory,
+	struct wire_bytes *request_path, deadline until);
+
 static inline struct wire_bytes bytes_of(const char *text)
 {
 	return (struct wire_bytes){text, __builtin_strlen(text)};
