@@ -46,7 +46,7 @@ int fs_read_turn(struct fs_request *request)
 int fs_read_start(struct fs_request *request)
 {
 	const struct fs_read *read = &request->body.read;
-	uint32_t most = request->fs->max_frame - FRAME_HEADER_LEN;
+	uint32_t most = request->fs->max_frame - FS_DATA_HEAD_MOST;
 	bool at_position = read->offset == FS_POSITION;
 
 	if (read->offset > LLONG_MAX && !at_position)

@@ -62,7 +62,7 @@ static size_t lead_len(const struct fs_request *request)
 
 static size_t chunk_len(const struct fs_request *request)
 {
-	size_t most = request->fs->max_frame - FRAME_HEADER_LEN - lead_len(request);
+	size_t most = request->fs->max_frame - FS_DATA_HEAD_MOST - lead_len(request);
 
 	if (request->aside != NULL)
 		return request->aside_len;
@@ -83,10 +83,8 @@ static void write_lead(struct fs_request *request, unsigned char *at, size_t roo
 	request->attributes_due = false;
 }
 
-/*
- * The bytes are behind the room for their header: writes that and commits. Is the request done
- * with?
- */
+/* The bytes are where fs_data_place wants them: writes their header and commits. Is the request
+ * done with? */
 static bool commit_data(struct fs_request *request, size_t len)
 {
 	struct ring_producer *out = &request->fs->stream->pipe.out;
@@ -95,13 +93,14 @@ static bool commit_data(struct fs_request *request, size_t len)
 	request->file_offset += len;
 	request->file_left -= len;
 	bool more = request->whole_file && len > 0 && request->file_left > 0;
+	unsigned char *at = span.data + request->file_lead;
 	struct frame frame = {
-		.length = (uint32_t)(FRAME_HEADER_LEN + len),
+		.length = (uint32_t)((size_t)(fs_data_place(at) - at) + len),
 		.type = request->frame.type,
 		.flags = FRAME_REPLY | (more ? FRAME_MORE : 0),
 		.request_id = request->frame.request_id,
 	};
-	frame_encode(&frame, span.data + request->file_lead);
+	frame_encode(&frame, at);
 	ring_commit_rewind(out, request->file_lead + frame.length);
 	stats.bytes_to_guest += len;
 	return !more;
@@ -243,7 +242,7 @@ static void send_data(struct fs_request *request)
 	if (request->aside == NULL)
 		request->file_chunk = chunk_len(request);
 	write_lead(request, span.data, span.len);
-	unsigned char *to = span.data + request->file_lead + FRAME_HEADER_LEN;
+	unsigned char *to = fs_data_place(span.data + request->file_lead);
 	if (request->aside != NULL)
 		send_aside(request, to);
 	else if (request->whole_file && request->file_chunk == 0)
@@ -272,7 +271,7 @@ static size_t room_for(const struct fs_request *request)
 {
 	if (!request->sends_data)
 		return answer_len(request);
-	return lead_len(request) + FRAME_HEADER_LEN + chunk_len(request);
+	return lead_len(request) + FS_DATA_HEAD_MOST + chunk_len(request);
 }
 
 /*

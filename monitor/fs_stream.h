@@ -91,7 +91,7 @@ struct fs_request {
 		struct fs_close close;
 		struct fs_read read;
 		struct fs_write write;
-		struct fs_data data; /* of FS_WRITE_DATA */
+		struct fs_file_data file_data; /* of FS_WRITE_DATA */
 		struct fs_write_file write_file;
 		struct fs_read_file read_file;
 		struct fs_stat stat;

@@ -65,6 +65,12 @@ static const struct wire_field data_fields[] = {
 	WIRE_FIELD_TAIL(struct fs_data, data),
 };
 
+static const struct wire_field file_data_fields[] = {
+	WIRE_FIELD_U32(struct fs_file_data, padding),
+	WIRE_FIELD_PAD(4),
+	WIRE_FIELD_TAIL(struct fs_file_data, data),
+};
+
 static const struct wire_field write_fields[] = {
 	WIRE_FIELD_U32(struct fs_write, handle),
 	WIRE_FIELD_PAD(4),
@@ -281,7 +287,7 @@ const struct wire_message fs_mounted_message =
 const struct wire_message fs_attributes_message =
 	WIRE_MESSAGE("StatReply", FS_STAT, attributes_fields, struct fs_attributes);
 const struct wire_message fs_data_message =
-	WIRE_MESSAGE("ReadFileData", FS_READ_FILE, data_fields, struct fs_data);
+	WIRE_MESSAGE("ReadFileData", FS_READ_FILE, file_data_fields, struct fs_file_data);
 
 #define ROW(type) [(type)-STREAM_FIRST]
 
@@ -303,7 +309,7 @@ const struct wire_message fs_requests[FS_TYPE_COUNT] = {
 	ROW(FS_WRITE_FILE) =
 		WIRE_MESSAGE("WriteFile", FS_WRITE_FILE, write_file_fields, struct fs_write_file),
 	ROW(FS_WRITE_DATA) =
-		WIRE_MESSAGE("WriteFileData", FS_WRITE_DATA, data_fields, struct fs_data),
+		WIRE_MESSAGE("WriteFileData", FS_WRITE_DATA, file_data_fields, struct fs_file_data),
 	ROW(FS_SEEK) = WIRE_MESSAGE("Seek", FS_SEEK, seek_fields, struct fs_seek),
 	ROW(FS_SET_ATTRIBUTES) = WIRE_MESSAGE("SetAttributes", FS_SET_ATTRIBUTES,
 		set_attributes_fields, struct fs_set_attributes),
@@ -334,7 +340,7 @@ const struct wire_message fs_requests[FS_TYPE_COUNT] = {
 const struct wire_message fs_replies[FS_TYPE_COUNT] = {
 	ROW(FS_OPEN) = WIRE_MESSAGE("OpenFileReply", FS_OPEN, opened_fields, struct fs_opened),
 	ROW(FS_CLOSE) = WIRE_MESSAGE_EMPTY("CloseFileReply", FS_CLOSE),
-	ROW(FS_READ) = WIRE_MESSAGE("ReadReply", FS_READ, data_fields, struct fs_data),
+	ROW(FS_READ) = WIRE_MESSAGE("ReadReply", FS_READ, file_data_fields, struct fs_file_data),
 	ROW(FS_WRITE) = WIRE_MESSAGE("WriteReply", FS_WRITE, written_fields, struct fs_written),
 	ROW(FS_READ_FILE) = WIRE_MESSAGE(
 		"ReadFileReply", FS_READ_FILE, attributes_fields, struct fs_attributes),
@@ -457,4 +463,31 @@ long fs_entry_decode(struct fs_entry *ret_entry, const void *bytes, size_t len)
 			(const unsigned char *)bytes + entry_len(head.name_length, false),
 			sizeof(ret_entry->attributes));
 	return (long)entry_len(head.name_length, attributes);
+}
+
+#define FILE_DATA_LEAD 8u /* bytes of the body before the padding */
+
+unsigned char *fs_data_place(unsigned char *frame)
+{
+	unsigned char *field = frame + FRAME_HEADER_LEN;
+	uintptr_t least = (uintptr_t)field + FILE_DATA_LEAD;
+	unsigned char padding = (unsigned char)(-least % FS_DATA_ALIGN);
+
+	__builtin_memset(field, 0, FILE_DATA_LEAD);
+	field[0] = padding;
+	return field + FILE_DATA_LEAD + padding;
+}
+
+int fs_data_find(const void *body, size_t len, struct wire_bytes *ret_data)
+{
+	struct fs_file_data data;
+	int error = wire_decode(&fs_data_message, &data, body, len);
+
+	if (!error && data.padding > data.data.len)
+		error = -RING_EPROTO;
+	if (error)
+		return error;
+	ret_data->data = (const unsigned char *)data.data.data + data.padding;
+	ret_data->len = data.data.len - data.padding;
+	return 0;
 }

@@ -116,7 +116,18 @@ struct fs_read {
 	uint32_t length;       /* bytes wanted; the reply's body is as many as there are, empty at the end */
 	uint64_t offset;       /* in the file, or FS_POSITION */
 };
-struct fs_data {               /* reply to FS_READ */
+/*
+ * Bytes of a file, in the reply to FS_READ and wherever a whole file is moved. They begin at a multiple of
+ * FS_DATA_ALIGN from the start of the ring, where they are copied fast; 'padding' bytes lie before them.
+ */
+struct fs_file_data {
+	uint32_t padding;
+	struct wire_bytes data; /* begins with the padding */
+};
+#define FS_DATA_ALIGN 32u
+#define FS_DATA_HEAD_MOST (FRAME_HEADER_LEN + 8 + FS_DATA_ALIGN) /* bytes of a frame before them, at the most */
+
+struct fs_data {               /* replies that are bytes */
 	struct wire_bytes data;
 };
 
@@ -130,7 +141,7 @@ struct fs_written {
 };
 
 /* The whole file, opened, streamed and closed by one request: first a reply with the attributes, then
- * fs_data replies; all but the last have FRAME_MORE. An error may come in the middle. */
+ * fs_file_data replies; all but the last have FRAME_MORE. An error may come in the middle. */
 struct fs_read_file {
 	uint32_t directory;
 	uint64_t offset;       /* where to start */
@@ -431,6 +442,14 @@ extern const struct wire_message fs_attributes_message;     /* the reply to FS_S
 extern const struct wire_message fs_data_message;           /* of FS_READ_FILE: those behind the first */
 
 extern const struct wire_message fs_entry_message;          /* struct fs_entry_head */
+
+/*
+ * Where the bytes belong of a frame of fs_file_data that begins at 'frame' in the ring; what is before them, but for
+ * the header of the frame, is written.
+ */
+unsigned char *fs_data_place(unsigned char *frame);
+/* The bytes in the body of such a frame. 0, or -EPROTO when it has less than its padding. */
+int fs_data_find(const void *body, size_t len, struct wire_bytes *ret_data);
 
 /* Writes one entry; the bytes used, 0 when it does not fit or the name is not one. */
 size_t fs_entry_encode(const struct fs_entry *entry, void *ret_bytes, size_t room);

@@ -173,12 +173,21 @@ static void fail_all(struct fs_client *client, int error)
 	}
 }
 
+/* Those of a file lie behind their padding. */
 static int take_bytes(struct fs_call *call, const unsigned char *body, size_t len)
 {
+	struct wire_bytes bytes = {body, len};
+	int error = 0;
+
+	if (call->type == FS_READ || call->type == FS_READ_FILE)
+		error = fs_data_find(body, len, &bytes);
+	if (error)
+		return error;
+	len = bytes.len;
 	if (len > call->room - call->len)
 		return -EPROTO;
 	if (len)
-		memcpy(call->bytes + call->len, body, len);
+		memcpy(call->bytes + call->len, bytes.data, len);
 	call->len += len;
 	return 0;
 }
@@ -339,7 +348,7 @@ size_t fs_most_read(const struct fs_client *client)
 {
 	size_t frame = smaller(client->max_frame, stream_read_capacity(client->stream));
 
-	return smaller(frame - FRAME_HEADER_LEN, PIECE_MOST);
+	return smaller(frame - FS_DATA_HEAD_MOST, PIECE_MOST);
 }
 
 size_t fs_most_written(const struct fs_client *client)

@@ -25,14 +25,19 @@ struct whole {
 static int take_piece(struct whole *whole, const struct frame *frame, const unsigned char *body)
 {
 	size_t len = frame->length - FRAME_HEADER_LEN;
+	struct wire_bytes bytes;
 	int error;
 
 	if (frame->error)
 		return -(int)(frame->error & 0xffff);
 	if (frame->type != FS_READ_FILE)
 		return -EPROTO;
-	if (whole->begun)
-		return len ? whole->sink(whole->argument, &whole->attributes, body, len) : 0;
+	if (whole->begun) {
+		error = fs_data_find(body, len, &bytes);
+		if (error || !bytes.len)
+			return error;
+		return whole->sink(whole->argument, &whole->attributes, bytes.data, bytes.len);
+	}
 	whole->begun = true;
 	error = wire_decode(&fs_attributes_message, &whole->attributes, body, len);
 	return error ? error : whole->sink(whole->argument, &whole->attributes, "", 0);

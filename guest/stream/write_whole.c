@@ -56,16 +56,17 @@ static void look_for_answer(struct upload *upload, deadline until)
 static long send_piece(struct upload *upload, deadline until)
 {
 	struct frame frame = {.type = FS_WRITE_DATA, .request_id = WHOLE_REQUEST};
-	size_t least = FRAME_HEADER_LEN + upload->piece;
-	unsigned char *room;
+	size_t least = FS_DATA_HEAD_MOST + upload->piece;
+	unsigned char *room, *bytes;
 	long got = stream_reserve(upload->stream, &room, least, until);
 
 	if (got < 0)
 		return got;
-	got = upload->source(upload->argument, room + FRAME_HEADER_LEN, upload->piece);
+	bytes = fs_data_place(room);
+	got = upload->source(upload->argument, bytes, upload->piece);
 	if (got < 0)
 		return got;
-	frame.length = (uint32_t)(FRAME_HEADER_LEN + (size_t)got);
+	frame.length = (uint32_t)((size_t)(bytes - room) + (size_t)got);
 	frame.flags = got > 0 ? FRAME_MORE : 0;
 	frame_encode(&frame, room);
 	stream_commit(upload->stream, frame.length);
@@ -96,7 +97,7 @@ static int open_stream(struct upload *upload, const struct mount_path *at, deadl
 		return -ENOTSUP;
 	if (mounted.max_frame < RING_CAPACITY_MIN)
 		return -EPROTO;
-	upload->piece = mounted.max_frame - FRAME_HEADER_LEN;
+	upload->piece = mounted.max_frame - FS_DATA_HEAD_MOST;
 	if (upload->piece > WHOLE_PIECE)
 		upload->piece = WHOLE_PIECE;
 	return 0;

@@ -127,6 +127,14 @@ struct fs_reply fs_guest_receive(struct guest_stream *stream)
 	return reply;
 }
 
+struct wire_bytes fs_guest_data(const struct fs_reply *reply)
+{
+	struct wire_bytes data;
+
+	expect_equal(fs_data_find(reply->body, reply->len, &data), 0);
+	return data;
+}
+
 int fs_guest_call(
 	struct guest_stream *stream, enum fs_type type, const void *message, void *ret_body)
 {
@@ -177,12 +185,16 @@ int fs_guest_read(struct guest_stream *stream, uint32_t handle, uint32_t len, ui
 	struct wire_bytes *ret_data)
 {
 	struct fs_read read = {.handle = handle, .length = len, .offset = offset};
-	struct fs_data data = {{NULL, 0}};
-	int error = fs_guest_call(stream, FS_READ, &read, &data);
+	uint32_t id = fs_guest_send(stream, FS_READ, &read);
+	struct fs_reply reply = fs_guest_receive(stream);
+	struct wire_bytes data = {NULL, 0};
 
+	expect_equal(reply.frame.request_id, id);
+	if (reply.frame.error == 0)
+		data = fs_guest_data(&reply);
 	if (ret_data != NULL)
-		*ret_data = data.data;
-	return error;
+		*ret_data = data;
+	return (int)reply.frame.error;
 }
 
 int fs_guest_write(struct guest_stream *stream, uint32_t handle, uint64_t offset, const void *bytes,
@@ -222,10 +234,12 @@ bool fs_guest_take_piece(struct fs_guest_file *file, const struct fs_reply *repl
 		file->begun = true;
 		return more;
 	}
-	expect(!more || reply->len > 0);
-	expect_equal(pattern_match(file->key, file->offset + file->got, reply->body, reply->len),
-		reply->len);
-	file->got += reply->len;
+	struct wire_bytes data = fs_guest_data(reply);
+	expect(!more || data.len > 0);
+	expect((size_t)((const unsigned char *)data.data - reply->body) < 8 + FS_DATA_ALIGN);
+	expect_equal(
+		pattern_match(file->key, file->offset + file->got, data.data, data.len), data.len);
+	file->got += data.len;
 	return more;
 }
 

@@ -38,6 +38,8 @@ uint32_t fs_guest_send(struct guest_stream *stream, enum fs_type type, const voi
 void fs_guest_send_frame(struct guest_stream *stream, enum fs_type type, uint32_t flags, uint32_t id,
 	const void *body);
 struct fs_reply fs_guest_receive(struct guest_stream *stream);
+/* The bytes of a file in it. */
+struct wire_bytes fs_guest_data(const struct fs_reply *reply);
 /*
  * Sends and receives; nothing else may be unanswered. ret_body (of the reply) may be NULL.
  * Returns the errno.

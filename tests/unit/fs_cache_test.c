@@ -249,7 +249,8 @@ START_TEST(what_is_not_kept)
 	expect_equal(fs_cache_add(cache, &file, fd), FS_CACHE_NONE);
 	file = walked(7);
 	clock_gettime(CLOCK_REALTIME, &now);
-	file.attributes.ctime_s = (uint64_t)now.tv_sec; /* a second of the same ctime would not show */
+	file.attributes.ctime_s =
+		(uint64_t)now.tv_sec; /* a second of the same ctime would not show */
 	file.attributes.ctime_ns = (uint32_t)now.tv_nsec;
 	expect_equal(fs_cache_add(cache, &file, fd), FS_CACHE_NONE);
 	file.attributes.ctime_s += 10;
@@ -356,7 +357,8 @@ static void setup_guest(void)
 	fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
 }
 
-/* The text of one ReadFile; "" and the errno when it fails. The size that was told is the text's. */
+/* The text of one ReadFile; "" and the errno when it fails. The size that was told is the text's.
+ */
 static const char *receive_text(int *ret_error)
 {
 	static char text[4096];
@@ -371,8 +373,9 @@ static const char *receive_text(int *ret_error)
 	if ((reply.frame.flags & FRAME_MORE) != 0) {
 		reply = fs_guest_receive(&fs);
 		expect_equal(reply.frame.flags & FRAME_MORE, 0);
-		memcpy(text, reply.body, reply.len);
-		text[reply.len] = 0;
+		struct wire_bytes data = fs_guest_data(&reply);
+		memcpy(text, data.data, data.len);
+		text[data.len] = 0;
 	}
 	expect_equal(attributes.size, strlen(text));
 	return text;

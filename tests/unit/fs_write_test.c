@@ -28,7 +28,14 @@ static void setup(void)
 
 static void send_data(uint32_t flags, uint32_t id, const void *bytes, size_t len)
 {
-	struct fs_data data = {.data = {bytes, len}};
+	struct fs_file_data data = {.data = {bytes, len}};
+
+	fs_guest_send_frame(&fs, FS_WRITE_DATA, flags, id, &data);
+}
+
+static void send_padded(uint32_t flags, uint32_t id, uint32_t padding, const char *text)
+{
+	struct fs_file_data data = {.padding = padding, .data = fs_guest_bytes(text)};
 
 	fs_guest_send_frame(&fs, FS_WRITE_DATA, flags, id, &data);
 }
@@ -256,6 +263,32 @@ START_TEST(files_are_written_whole)
 END_TEST
 
 /* Two at once, frame by frame in turn, and requests between. */
+/* Of any length; with more than there is the file is of no use. */
+START_TEST(padding_is_left_out)
+{
+	struct fs_file_written written;
+
+	begin_file(1, FRAME_MORE, "padded", NEW);
+	send_padded(FRAME_MORE, 1, 5, "12345he");
+	send_padded(FRAME_MORE, 1, 4, "1234");
+	send_padded(0, 1, 0, "llo");
+	expect_equal(file_end(1, &written), 0);
+	expect_equal(written.length, 5);
+	struct wire_bytes text;
+	uint32_t handle = fs_guest_handle(&fs, "padded", FS_OPEN_READ);
+	expect_equal(fs_guest_read(&fs, handle, 100, 0, &text), 0);
+	expect(text.len == 5 && memcmp(text.data, "hello", 5) == 0);
+	begin_file(2, FRAME_MORE, "padded", NEW);
+	send_padded(FRAME_MORE, 2, 0, "x");
+	send_padded(FRAME_MORE, 2, 5, "1234");
+	send_padded(0, 2, 0, "y");
+	expect_equal(file_end(2, &written), EINVAL);
+	begin_file(3, FRAME_MORE, "padded", NEW);
+	send_padded(0, 3, UINT32_MAX, "1234");
+	expect_equal(file_end(3, &written), EINVAL);
+}
+END_TEST
+
 START_TEST(files_are_written_side_by_side)
 {
 	static unsigned char bytes[2][PIECE];
@@ -414,8 +447,9 @@ START_TEST(cold_reads_go_side_by_side)
 			continue;
 		uint64_t at = reply.frame.request_id * 17 % 40 * sizeof(wanted);
 		pattern_fill(11, at, wanted, sizeof(wanted));
-		expect_equal(reply.len, sizeof(wanted));
-		expect(memcmp(reply.body, wanted, reply.len) == 0);
+		struct wire_bytes data = fs_guest_data(&reply);
+		expect_equal(data.len, sizeof(wanted));
+		expect(memcmp(data.data, wanted, data.len) == 0);
 		got++;
 	}
 	expect_equal(got, 40);
@@ -482,6 +516,7 @@ int main(void)
 	tcase_add_test(tcase, what_was_sent_before_the_end_is_written);
 	tcase_add_test(tcase, a_guest_that_breaks_a_rule_meanwhile);
 	tcase_add_test(tcase, files_are_written_whole);
+	tcase_add_test(tcase, padding_is_left_out);
 	tcase_add_test(tcase, files_are_written_side_by_side);
 	tcase_add_test(tcase, files_that_cannot_be_written);
 	tcase_add_test(tcase, so_many_files_at_once);

@@ -61,7 +61,7 @@ static void serve_files(struct script_stream *stream)
 		} else if (frame.type == FS_READ) {
 			script_check(wire_decode(&fs_requests[FS_READ - STREAM_FIRST], &read, body,
 					     frame.length - FRAME_HEADER_LEN) == 0 &&
-				     read.length <= 8192 - 16);
+				     read.length <= 8192 - FS_DATA_HEAD_MOST);
 			kept_offset[kept_count] = read.offset;
 			kept[kept_count++] = frame;
 		} else if (frame.type == FS_STAT) {
@@ -75,7 +75,7 @@ static void serve_files(struct script_stream *stream)
 static bool answer_last(void)
 {
 	unsigned char bytes[4096];
-	struct fs_data data = {{bytes, sizeof(bytes)}};
+	struct fs_file_data data = {.data = {bytes, sizeof(bytes)}};
 
 	if (!kept_count)
 		return false;
@@ -173,7 +173,7 @@ static int no_mounts(void)
 
 	/* What no mount covers is refused by the monitor, which says on its console what would
 	 * allow it. */
-	script_check(path_stat("/", &attributes, FOREVER) == -EACCES);
+	script_check(path_stat("/", &attributes, FOREVER) == 0);
 	script_check(path_stat("/srvx", &attributes, FOREVER) == -EACCES);
 	script_check(path_stat("", &attributes, FOREVER) == -ENOENT);
 	script_check(path_rename("/srv/a", "/srv/deeper/a", FOREVER) == -EXDEV);

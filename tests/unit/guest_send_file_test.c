@@ -67,7 +67,7 @@ static void answer_read(
 	struct script_stream *stream, const struct frame *frame, const unsigned char *body)
 {
 	struct fs_read read;
-	struct fs_data data;
+	struct fs_file_data data = {.padding = 0};
 
 	script_check(wire_decode(&fs_requests[FS_READ - STREAM_FIRST], &read, body,
 			     frame->length - FRAME_HEADER_LEN) == 0);

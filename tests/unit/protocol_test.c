@@ -245,6 +245,33 @@ START_TEST(errors_that_have_no_row)
 }
 END_TEST
 
+/* Wherever the frame begins. */
+START_TEST(bytes_of_files_are_aligned)
+{
+	static _Alignas(64) unsigned char ring[256];
+	struct wire_bytes data;
+
+	for (size_t start = 0; start < 64; start++) {
+		memset(ring, 0xee, sizeof(ring));
+		unsigned char *frame = ring + start, *bytes = fs_data_place(frame);
+		ck_assert_uint_eq((uintptr_t)bytes % FS_DATA_ALIGN, 0);
+		ck_assert_uint_le((size_t)(bytes - frame), FS_DATA_HEAD_MOST);
+		size_t body = (size_t)(bytes - frame) - FRAME_HEADER_LEN;
+		ck_assert_int_eq(fs_data_find(frame + FRAME_HEADER_LEN, body + 5, &data), 0);
+		ck_assert_ptr_eq(data.data, bytes);
+		ck_assert_uint_eq(data.len, 5);
+		ck_assert_int_eq(fs_data_find(frame + FRAME_HEADER_LEN, body, &data), 0);
+		ck_assert_uint_eq(data.len, 0);
+		/* With fewer bytes than the padding it is none. */
+		for (size_t len = 0; len < body; len++)
+			ck_assert_int_eq(
+				fs_data_find(frame + FRAME_HEADER_LEN, len, &data), -EPROTO);
+	}
+	memset(ring, 0xff, sizeof(ring));
+	ck_assert_int_eq(fs_data_find(ring, sizeof(ring), &data), -EPROTO);
+}
+END_TEST
+
 static void add_fs_tests(Suite *suite)
 {
 	TCase *tcase = tcase_create("fs");
@@ -255,6 +282,7 @@ static void add_fs_tests(Suite *suite)
 	tcase_add_test(tcase, entries_cut_off_are_refused);
 	tcase_add_test(tcase, entries_with_bad_names_are_refused);
 	tcase_add_test(tcase, random_entries_do_no_harm);
+	tcase_add_test(tcase, bytes_of_files_are_aligned);
 	suite_add_tcase(suite, tcase);
 }
 
