@@ -64,7 +64,7 @@ static void begin(struct fs_request *request)
 
 	if (fs_mute(request->fs) && (operation == NULL || operation->only_reads))
 		fs_request_free(request);
-	else if (request->result < 0)
+	else if (request->result < 0 && (operation == NULL || !operation->unanswered))
 		fs_request_go_on(request, request->result);
 	else
 		fs_request_go_on(request, operation->start(request));

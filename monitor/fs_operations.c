@@ -28,7 +28,9 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 			.finish = fs_write_file_finish,
 			.path_at = {offsetof(struct fs_write_file, path)},
 		},
-	ROW(FS_WRITE_DATA) = {.start = fs_write_data_start, .turn = fs_write_turn},
+	ROW(FS_WRITE_DATA) = {.start = fs_write_data_start,
+		.turn = fs_write_turn,
+		.unanswered = true},
 	ROW(FS_READ_FILE) =
 		{
 			.start = fs_read_file_start,

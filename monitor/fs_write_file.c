@@ -142,10 +142,10 @@ int fs_write_data_start(struct fs_request *data)
 	if (upload == NULL || upload->whole)
 		return drop(data, NULL);
 	upload->whole = (data->frame.flags & FRAME_MORE) == 0;
-	data->bytes = data->body.file_data.data;
 	size_t padding = data->body.file_data.padding;
-	if (padding > data->bytes.len) {
-		upload->error = upload->error == 0 ? -EINVAL : upload->error;
+	data->bytes = data->body.file_data.data;
+	if (data->result < 0 || padding > data->bytes.len) {
+		upload->error = upload->error == 0 ? -EPROTO : upload->error;
 		return drop(data, upload);
 	}
 	data->bytes.data = (const unsigned char *)data->bytes.data + padding;

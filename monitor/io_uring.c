@@ -178,10 +178,17 @@ static void keep_workers_near(struct uring *uring)
 	cpu_set_t own, one;
 	int cpu = sched_getcpu();
 
-	if (cpu < 0 || cpu == uring->workers_cpu || !all || CPU_COUNT(all) != 2)
+	if (cpu < 0 || !all || CPU_COUNT(all) != 2 ||
+		sched_getaffinity(0, sizeof(own), &own) < 0)
 		return;
-	/* Bound to one of them, to that of the guest perhaps (placement.h): Linux finds the worker one. */
-	if (sched_getaffinity(0, sizeof(own), &own) < 0 || CPU_COUNT(&own) == 1)
+	/* Bound to one of them, to that of the guest perhaps (placement.h): the worker may take the other. */
+	if (CPU_COUNT(&own) == 1) {
+		if (uring->workers_cpu >= 0)
+			io_uring_unregister_iowq_aff(&uring->ring);
+		uring->workers_cpu = -1;
+		return;
+	}
+	if (cpu == uring->workers_cpu)
 		return;
 	CPU_ZERO(&one);
 	if (uring->workers_cpu >= 0) {

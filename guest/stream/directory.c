@@ -82,6 +82,8 @@ static int next_batch(struct directory *directory, deadline until)
 	return 0;
 }
 
+#define LOOK_MS 1000u
+
 /* A mount may be slow, or gone: then its name is all there is. */
 static void look(struct directory *directory, const struct boot_node *node, deadline until)
 {
@@ -94,7 +96,9 @@ static void look(struct directory *directory, const struct boot_node *node, dead
 		(!directory->file->client && directory->file->tree != mount_tree()))
 		return;
 	snprintf(path, sizeof(path), "/%s", node->path);
-	entry->has_attributes = path_stat(path, &entry->attributes, until) == 0;
+	deadline soon = in_milliseconds(LOOK_MS);
+	entry->has_attributes =
+		path_stat(path, &entry->attributes, until < soon ? until : soon) == 0;
 }
 
 static int give(struct directory *directory, const struct boot_node *node, const char **ret_name,

@@ -110,22 +110,67 @@ const struct boot_node *mount_above(const struct mount_path *path)
 	return path->node && boot_tree_next(&mounts.tree, path->node, NULL) ? path->node : NULL;
 }
 
+/* The length of a plain path of 'len' bytes without its last name, but not of less than 'base'. */
+static size_t without_name(const char *plain, size_t len, size_t base)
+{
+	while (len > base && plain[len - 1] != '/')
+		len--;
+	return len > base ? len - 1 : len;
+}
+
+bool mount_enters(const struct boot_node *above, const char *path)
+{
+	size_t base = strlen(above->path), len = base, name_len;
+	char plain[FS_PATH_MAX + 1];
+
+	memcpy(plain, above->path, base);
+	for (path += strspn(path, "/"); (name_len = strcspn(path, "/")) > 0;
+		path += name_len, path += strspn(path, "/")) {
+		const struct boot_node *node;
+
+		if (name_len == 1 && path[0] == '.')
+			continue;
+		if (name_len == 2 && path[0] == '.' && path[1] == '.') {
+			if (len == base)
+				return false;
+			len = without_name(plain, len, base);
+			continue;
+		}
+		if (len + 1 + name_len > FS_PATH_MAX)
+			return false;
+		if (len > 0)
+			plain[len++] = '/';
+		memcpy(plain + len, path, name_len);
+		len += name_len;
+		plain[len] = 0;
+		node = boot_tree_at(&mounts.tree, plain);
+		if (node && is_mount(node))
+			return true;
+	}
+	return false;
+}
+
 int mount_resolve_at(const struct boot_node *above, const char *path, struct mount_path *ret_path)
 {
-	char whole[FS_PATH_MAX + 1];
+	size_t len = strlen(above->path), path_len = strlen(path);
+	char whole[2 * FS_PATH_MAX + 3];
 	int error;
 
-	if (!*path)
+	if (path_len == 0)
 		return -ENOENT;
+	if (path_len > FS_PATH_MAX)
+		return -ENAMETOOLONG;
 	if (*path == '/')
 		return -EXDEV;
-	if (strlen(above->path) + strlen(path) + 2 > FS_PATH_MAX)
-		return -ENAMETOOLONG;
-	snprintf(whole, sizeof(whole), "/%s", above->path);
-	const struct mount *own = find_mount(whole);
-	snprintf(whole + strlen(whole), sizeof(whole) - strlen(whole), "/%s", path);
+	snprintf(whole, sizeof(whole), "/%s/%s", above->path, path);
 	error = mount_resolve(whole, ret_path);
-	return error ? error : ret_path->mount != own;
+	if (error)
+		return error;
+	/* Below it still? */
+	if (len > 0 && (strncmp(ret_path->plain + 1, above->path, len) != 0 ||
+			       (ret_path->plain[1 + len] != '/' && ret_path->plain[1 + len])))
+		return -EXDEV;
+	return 0;
 }
 
 const struct boot_node *mount_next(const struct boot_node *above, const struct boot_node *last)

@@ -39,10 +39,9 @@ int mount_resolve(const char *path, struct mount_path *ret_path);
 const struct boot_tree *mount_tree(void);
 /* path->node, if mounts are somewhere below it; else NULL. */
 const struct boot_node *mount_above(const struct mount_path *path);
-/*
- * A path from such a directory. 1: it leads into another mount than that of the directory; 0: it stays; or an
- * errno: it is no path from there, or too long to tell.
- */
+/* Whether a path from such a directory comes into another mount, be it on the way. */
+bool mount_enters(const struct boot_node *above, const char *path);
+/* As mount_resolve, for a path from such a directory; -EXDEV when it leads out of that. */
 int mount_resolve_at(const struct boot_node *above, const char *path, struct mount_path *ret_path);
 /* The mounts right below such a directory, one after the other: the first with 'last' NULL; NULL behind the last. */
 const struct boot_node *mount_next(const struct boot_node *above, const struct boot_node *last);

@@ -11,17 +11,20 @@ static int find_whole(struct place *place, deadline until)
 	return place->at.boot ? 0 : mount_client(&place->at, &place->client, until);
 }
 
-/* By the directory, wherever it is now, unless another mount lies on the way. */
+/*
+ * By the directory, wherever it is now. By its path, when another mount lies on the way, or when
+ * there is nothing on the host that the directory could be.
+ */
 static int find_at(struct place *place, struct file *directory, const char *path, deadline until)
 {
-	int leads = 0;
+	const struct boot_node *above = directory->above;
+	bool here = !directory->client && directory->tree == mount_tree();
+	int error = above ? mount_resolve_at(above, path, &place->at) : 0;
 
-	if (directory->above) {
-		leads = mount_resolve_at(directory->above, path, &place->at);
-		place->above = leads >= 0 ? mount_above(&place->at) : NULL;
-	}
-	if (leads > 0)
-		return find_whole(place, until);
+	if (above && !error)
+		place->above = mount_above(&place->at);
+	if (here || (above && mount_enters(above, path)))
+		return error ? error : find_whole(place, until);
 	if (directory->client)
 		place->client = fs_hold(directory->client);
 	place->tree = directory->tree;

@@ -385,7 +385,7 @@ static void above_mounts(void)
 	CHECK(attributes.mode, 0040555);
 	CHECK(file_open(&top, "/", FS_OPEN_READ | FS_OPEN_DIRECTORY, 0, SOON), 0);
 	CHECK(path_stat_at(top, ".", 0, &attributes, SOON), 0);
-	CHECK(path_stat_at(top, "none", 0, &attributes, SOON), -ENOENT);
+	CHECK(path_stat_at(top, "none", 0, &attributes, SOON), -EACCES);
 	CHECK(path_stat_at(top, "", 0, &attributes, SOON), -ENOENT);
 	CHECK(path_stat_at(top, "ro/known", 0, &attributes, SOON), 0);
 	CHECK(file_open_at(&below, top, "rw/../ro/known", FS_OPEN_READ, 0, SOON), 0);
@@ -393,15 +393,56 @@ static void above_mounts(void)
 	file_close(below);
 	CHECK(path_mkdir_at(top, "rw/from_top", 0755, SOON), 0);
 	CHECK(path_rename_at(top, "rw/from_top", top, "rw/from_above", 0, SOON), 0);
-	CHECK(path_rename_at(top, "rw/from_above", top, "from_above", 0, SOON), -EXDEV);
+	CHECK(path_rename_at(top, "rw/from_above", top, "from_above", 0, SOON), -EACCES);
+	CHECK(path_rename_at(top, "rw/from_above", top, "ro/from_above", 0, SOON), -EXDEV);
 	CHECK(path_rmdir("/rw/from_above", SOON), 0);
-	CHECK(path_unlink_at(top, "none", 0, SOON), -EROFS);
+	CHECK(path_unlink_at(top, "none", 0, SOON), -EACCES);
+	CHECK(path_unlink_at(top, "nest/..", 0, SOON), -EROFS);
 	CHECK(file_pread(top, &byte, 1, 0, SOON), -EISDIR);
 	file_close(top);
 	CHECK(file_open(&top, "/", FS_OPEN_WRITE, 0, SOON), -EROFS);
 	CHECK(path_stat_system("/", &system, SOON), 0);
 	CHECK(path_mkdir("/made", 0755, SOON), -EACCES);
 	CHECK(path_rmdir("/", SOON), -EROFS);
+}
+
+/* A mount in a directory of another, which the host does not have there: paths from the directory.
+ */
+static void mount_in_mount(void)
+{
+	static char far[4050];
+	struct fs_attributes attributes;
+	struct directory *listed;
+	unsigned found = 0;
+	const char *name;
+	struct file *dir;
+	uint16_t type;
+
+	CHECK(file_open(&dir, "/nest/dir", FS_OPEN_READ | FS_OPEN_DIRECTORY, 0, SOON), 0);
+	CHECK(path_mkdir_at(dir, "made", 0755, SOON), 0);
+	CHECK(path_stat_at(dir, "inner/known", 0, &attributes, SOON), 0);
+	CHECK(path_stat_at(dir, "inner/../made", 0, &attributes, SOON), 0);
+	CHECK(path_stat_at(dir, "made/../inner/../made/.", 0, &attributes, SOON), 0);
+	CHECK(path_mkdir_at(dir, "inner/new", 0755, SOON), -EROFS);
+	for (size_t i = 0; i + 9 < sizeof(far); i += 2)
+		memcpy(far + i, "./", 2);
+	strcpy(far + sizeof(far) - 11, "/inner/new");
+	CHECK(path_mkdir_at(dir, far, 0755, SOON), -EROFS);
+	CHECK(path_stat_at(dir, "../known", 0, &attributes, SOON), -EXDEV);
+	CHECK(path_stat_at(dir, "../../ro/known", 0, &attributes, SOON), -EXDEV);
+	CHECK(path_stat_at(dir, "inner/../../known", 0, &attributes, SOON), -EXDEV);
+	CHECK(path_stat_at(dir, "/ro/known", 0, &attributes, SOON), -EXDEV);
+	CHECK(directory_open_at(&listed, dir, ".", SOON), 0);
+	while (directory_next(listed, &name, &type, SOON) == 1)
+		found += strcmp(name, "inner") == 0 || strcmp(name, "made") == 0;
+	CHECK(found, 2);
+	directory_close(listed);
+	file_close(dir);
+	CHECK(path_rmdir("/nest/dir/made", SOON), 0);
+	CHECK(file_open(&dir, "/", FS_OPEN_READ | FS_OPEN_DIRECTORY, 0, SOON), 0);
+	CHECK(path_stat_at(dir, "nest/dir/inner/known", 0, &attributes, SOON), 0);
+	CHECK(path_stat_at(dir, "../ro/known", 0, &attributes, SOON), 0);
+	file_close(dir);
 }
 
 static void no_way_out(void)
@@ -451,6 +492,7 @@ int main(int argc, char **argv)
 	read_only_mount();
 	not_granted();
 	above_mounts();
+	mount_in_mount();
 	no_way_out();
 	exercise_calls(argc < 2 || strcmp(argv[1], "no-xattrs") != 0);
 	puts(failures == 0 ? "passed" : "failed");

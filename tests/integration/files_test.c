@@ -73,17 +73,21 @@ START_TEST(exercise)
 {
 	struct command monitor;
 	char *outside = scratch_subdir("outside"), *secret = scratch_path("outside/secret");
-	char *rw, *ro;
+	char *rw, *ro, *nest, *inner;
 
 	umask(022);
 	file_write(secret, "secret", 6);
 	make_mount("rw");
 	make_mount("ro");
+	make_mount("nest");
 	if (asprintf(&rw, "%s/rw:/rw:rw", scratch_dir()) < 0 ||
-		asprintf(&ro, "%s/ro:/ro", scratch_dir()) < 0)
+		asprintf(&ro, "%s/ro:/ro", scratch_dir()) < 0 ||
+		asprintf(&nest, "%s/nest:/nest:rw", scratch_dir()) < 0 ||
+		asprintf(&inner, "%s/ro:/nest/dir/inner", scratch_dir()) < 0)
 		abort();
-	int status = guest_run(&monitor, WORDS("--mount", rw, "--mount", ro), "fs_exercise",
-		has_xattrs() ? NO_WORDS : WORDS("no-xattrs"), WAIT_MS);
+	int status = guest_run(&monitor,
+		WORDS("--mount", rw, "--mount", ro, "--mount", nest, "--mount", inner),
+		"fs_exercise", has_xattrs() ? NO_WORDS : WORDS("no-xattrs"), WAIT_MS);
 	char *out = file_text(monitor.out, NULL);
 	if (status != 0 || strcmp(out, "passed\n") != 0)
 		ck_abort_msg("status %d\n%s%s", status, out, file_tail(monitor.err));
@@ -103,6 +107,8 @@ START_TEST(exercise)
 	free(out);
 	free(rw);
 	free(ro);
+	free(nest);
+	free(inner);
 	free(secret);
 	free(outside);
 }
