@@ -15,6 +15,7 @@ struct fs_reply {
 	struct frame frame;
 	const unsigned char *body;
 	size_t len;
+	uint64_t end; /* its position in the ring, behind the last byte */
 };
 
 extern struct guest_end fs_guest;

@@ -392,16 +392,12 @@ static atomic_bool racing;
 
 static void *race(void *argument)
 {
-	char *out = scratch_path("outside-%d/sub", (int)getpid());
-	char *in = strdup(fs_guest_host_path("dir/sub"));
+	char *const *ends = argument; /* inside and outside */
 
-	(void)argument;
 	while (atomic_load(&racing)) {
-		rename(in, out);
-		rename(out, in);
+		rename(ends[0], ends[1]);
+		rename(ends[1], ends[0]);
 	}
-	free(in);
-	free(out);
 	return NULL;
 }
 
@@ -472,13 +468,15 @@ static bool race_once(unsigned i)
 
 START_TEST(nothing_leads_out_while_a_directory_moves)
 {
+	char *ends[2] = {strdup(fs_guest_host_path("dir/sub")),
+		scratch_path("outside-%d/sub", (int)getpid())};
 	unsigned done = 0, missed = 0;
 	pthread_t thread;
 
 	expect_equal(mkdir(fs_guest_host_path("dir/sub"), 0755), 0);
 	expect_equal(mkdir(fs_guest_host_path("dir/sub/low"), 0755), 0);
 	atomic_store(&racing, true);
-	expect_equal(pthread_create(&thread, NULL, race, NULL), 0);
+	expect_equal(pthread_create(&thread, NULL, race, ends), 0);
 	for (unsigned i = 0; i < REQUESTS; i++) {
 		uint64_t end = now_ms() + RACE_MS;
 
@@ -490,6 +488,8 @@ START_TEST(nothing_leads_out_while_a_directory_moves)
 	}
 	atomic_store(&racing, false);
 	pthread_join(thread, NULL);
+	free(ends[0]);
+	free(ends[1]);
 	printf("raced: done %u, missed %u\n", done, missed);
 	expect(done > 0 && missed > 0);
 }
