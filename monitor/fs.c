@@ -40,9 +40,14 @@ void fs_input_end(struct fs_stream *fs)
 static bool next_frame(
 	struct fs_stream *fs, struct frame *ret_frame, const unsigned char **ret_body)
 {
-	if (fs->input_ended || fs->in_flight >= FS_IN_FLIGHT)
+	if (fs->input_ended || fs->in_flight >= FS_IN_FLIGHT ||
+		fs->paths > fs->stream->ring[PIPE_GUEST].capacity)
 		return false;
+	size_t before = fs->taken;
 	int result = stream_frame_from(fs->stream, &fs->taken, ret_frame, ret_body);
+	size_t dropped = fs->taken - before;
+	if (fs->closed)
+		fs->left -= dropped < fs->left ? dropped : fs->left;
 	if (result == 1 && ret_frame->length > fs->max_frame) {
 		stream_broken(fs->stream, "a request is longer than max_frame");
 		result = -EPROTO;
@@ -56,6 +61,20 @@ static bool next_frame(
 	if (result < 0)
 		fs_input_end(fs);
 	return false;
+}
+
+/* Frames that were dropped are given back: there may have been no room for the next. */
+static bool look_again(
+	struct fs_stream *fs, struct frame *ret_frame, const unsigned char **ret_body)
+{
+	size_t before = fs->taken;
+
+	fs_write_consume(fs);
+	if (fs->taken == before || !next_frame(fs, ret_frame, ret_body)) {
+		fs_write_consume(fs);
+		return false;
+	}
+	return true;
 }
 
 static void begin(struct fs_request *request)
@@ -76,7 +95,7 @@ static bool take(struct fs_stream *fs)
 	struct frame frame;
 	const unsigned char *body;
 
-	if (!next_frame(fs, &frame, &body))
+	if (!next_frame(fs, &frame, &body) && !look_again(fs, &frame, &body))
 		return false;
 	if (fs->closed)
 		fs->left -= frame.length;

@@ -138,7 +138,7 @@ int fs_lock_finish(struct fs_request *request)
 
 static int try_now(struct fs_request *request)
 {
-	if (!request->fs->root.local) {
+	if (!fs_asks_nobody(request->fs, request->directory[0])) {
 		request->lock_trying = true;
 		return FS_WORK;
 	}
@@ -210,7 +210,7 @@ void fs_lock_close(struct fs_stream *fs, uint32_t handle)
 	if (fs_handles_use(&fs->handles, handle, &place) < 0)
 		return;
 	const struct fs_handle *closed = fs_handles_at(&fs->handles, place);
-	if (closed->locked && fs->root.local)
+	if (closed->locked && fs_asks_nobody(fs, closed->fd))
 		unlock(closed);
 	fs_lock_cancel_all(fs, place);
 	fs_handles_leave(&fs->handles, place); /* it is open still: nothing to close */
@@ -236,6 +236,9 @@ int fs_lock_start(struct fs_request *request)
 		return -EINVAL;
 	if (lock->offset > LLONG_MAX || lock->length > LLONG_MAX)
 		return -EINVAL;
-	int result = fs_request_use(request, 0, lock->handle, false);
+	/* A guest that may only read shuts nobody out. */
+	int result = what == FS_LOCK_EXCLUSIVE ? fs_may_change(request) : 0;
+	if (result == 0)
+		result = fs_request_use(request, 0, lock->handle, false);
 	return result < 0 ? result : try_now(request);
 }

@@ -117,7 +117,7 @@ int fs_path_attributes(int fd, struct fs_attributes *ret_attributes)
 	return result;
 }
 
-/* Opening on these asks no server and no daemon, so it can wait for a disk at most. */
+/* Opening a file on these asks no server and no daemon, so it can wait for a disk at most. */
 static bool is_local(long type)
 {
 	static const long local[] = {EXT4_SUPER_MAGIC, XFS_MAGIC, BTRFS_SUPER_MAGIC, TMPFS_MAGIC,
@@ -335,6 +335,10 @@ int fs_path_quick_walk(const struct fs_path_root *root, int directory, const cha
 
 	if (result == 0)
 		result = type_check(stat.stx_mode, flags);
+	/* Of an overlay it opens those of the layers, which can be a daemon's. Files of such
+	 * a layer have a device of their own. */
+	if (result == 0 && !root->plain && S_ISDIR(stat.stx_mode))
+		result = -EAGAIN;
 	if (result < 0)
 		return result;
 	ret_walked->mount = stat.stx_mnt_id;

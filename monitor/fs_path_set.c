@@ -60,7 +60,9 @@ static int set_size(int fd, uint32_t mode, const struct fs_set_attributes *chang
 {
 	if ((change->flags & FS_AT_HANDLE) == 0)
 		return truncate_walked(fd, mode, (off_t)change->size);
-	return ftruncate(fd, (off_t)change->size) < 0 ? -errno : 0;
+	if (ftruncate(fd, (off_t)change->size) == 0)
+		return 0;
+	return errno == EBADF ? -EINVAL : -errno; /* of the mount itself, as of any other directory */
 }
 
 static int set_owner(int fd, const struct fs_set_attributes *change)

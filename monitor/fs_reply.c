@@ -215,16 +215,16 @@ static void send_aside(struct fs_request *request, unsigned char *to)
 /* ---- bytes of files, by whichever way */
 
 /* A server or a daemon may take for ever. */
-static bool may_own_span(const struct fs_stream *fs)
+static bool may_own_span(const struct fs_request *request)
 {
-	return fs->in_flight == 1 && fs->root.local;
+	return request->fs->in_flight == 1 && fs_asks_nobody(request->fs, request->file_fd);
 }
 
 static void read_from_disk(struct fs_request *request, unsigned char *to)
 {
 	struct fs_stream *fs = request->fs;
 
-	if (!may_own_span(fs)) {
+	if (!may_own_span(request)) {
 		request->attributes_due = request->file_lead > 0;
 		read_aside(request);
 		return;

@@ -43,6 +43,13 @@ struct fs_request *fs_queue_pop(struct fs_queue *queue)
 	return request;
 }
 
+bool fs_asks_nobody(const struct fs_stream *fs, int fd)
+{
+	struct fs_attributes attributes;
+
+	return fs->root.plain && fs_path_quick_attributes(&fs->root, fd, &attributes) == 0;
+}
+
 /* ---- decoding */
 
 /* The path at an offset of the decoded body; an empty one when the operation has none. */
@@ -80,8 +87,10 @@ static struct fs_request *allocate(struct fs_stream *fs, size_t paths_len)
 		.reserved = FS_HANDLE_NONE,
 		.fd = -1,
 		.cached = FS_CACHE_NONE,
+		.paths_len = paths_len,
 	};
 	fs->in_flight++;
+	fs->paths += paths_len;
 	return request;
 }
 
@@ -259,8 +268,9 @@ void fs_request_free(struct fs_request *request)
 		fs_cache_leave(fs->cache, request->cached);
 	fs_reply_drop_aside(request);
 	free(request->text);
-	free(request);
 	fs->in_flight--;
+	fs->paths -= request->paths_len;
+	free(request);
 	if (lane != NULL)
 		leave_lane(fs, lane);
 }

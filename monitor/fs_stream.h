@@ -118,6 +118,7 @@ struct fs_request {
 		struct fs_cancel cancel;
 	} body;        /* decoded; paths are in path[] instead */
 	char *path[2]; /* private copies, behind this struct */
+	size_t paths_len;
 
 	union {
 		struct fs_opened opened;
@@ -191,6 +192,7 @@ struct fs_stream {
 	uint64_t left;    /* once closed: bytes that were in the ring */
 
 	unsigned in_flight;
+	size_t paths; /* bytes of requests' 'path' */
 	size_t taken; /* bytes of the ring that are taken and, because of 'writes', not consumed */
 	struct fs_request *writes; /* whose bytes lie in the ring, in that order */
 	struct fs_request **last_write;
@@ -251,6 +253,12 @@ struct fs_request *fs_request_new(
 void fs_request_go_on(struct fs_request *request, int progress);
 /* With everything that it holds; the next one of its lane has its turn. */
 void fs_request_free(struct fs_request *request);
+/*
+ * Is an open file one of the mount's own file system, and no server's or daemon's? Another can be mounted
+ * beneath it, and an overlay's layers can be anything.
+ */
+bool fs_asks_nobody(const struct fs_stream *fs, int fd);
+
 void fs_queue_push(struct fs_queue *queue, struct fs_request *request);
 struct fs_request *fs_queue_pop(struct fs_queue *queue);
 /* Uses a handle (directory[which], held[which]); of 0, the mount, when 'mount_too'. 0 or -EBADF. */

@@ -39,6 +39,11 @@ struct fs_watches {
 	struct fs_watch_point *first;
 	unsigned count;  /* with those that are being added */
 	unsigned adding; /* by workers */
+	/* Descriptors of which no more will come, since a worker is adding one: it may be of these.
+	 */
+	int ended[FS_WATCHES_MAX];
+	unsigned ended_count;
+	bool ended_lost; /* there were more */
 	bool polling;
 	unsigned forgotten; /* turns since io was told to forget it */
 	struct io_op poll;
@@ -168,6 +173,30 @@ static uint32_t told_to(const struct fs_watch_point *point, const struct inotify
 	return events | ((event->mask & IN_ISDIR) != 0 ? FS_WATCH_DIRECTORY : 0);
 }
 
+static void note_end(struct fs_watches *watches, int wd)
+{
+	if (watches->adding == 0)
+		return;
+	if (watches->ended_count < FS_WATCHES_MAX)
+		watches->ended[watches->ended_count++] = wd;
+	else
+		watches->ended_lost = true;
+}
+
+/* A worker has added this one. Has the last been read of it already? */
+static bool has_ended(struct fs_watches *watches, int wd)
+{
+	bool ended = watches->ended_lost;
+
+	for (unsigned i = 0; i < watches->ended_count && !ended; i++)
+		ended = watches->ended[i] == wd;
+	if (--watches->adding == 0) {
+		watches->ended_count = 0;
+		watches->ended_lost = false;
+	}
+	return ended;
+}
+
 /* To all whom it concerns and who do not have it yet. False: there is no room. */
 static bool tell(struct fs_stream *fs, const struct inotify_event *event)
 {
@@ -203,6 +232,8 @@ static bool tell_all(struct fs_stream *fs)
 		const struct inotify_event *event = next_event(watches);
 		if (!tell(fs, event))
 			return false;
+		if ((event->mask & IN_IGNORED) != 0)
+			note_end(watches, event->wd);
 		watches->used += sizeof(*event) + event->len;
 		watches->told = NULL;
 		if (!send_ends(fs))
@@ -410,8 +441,8 @@ int fs_watch_finish(struct fs_request *request)
 	struct fs_watches *watches = request->fs->watches;
 	struct fs_watch_point *point = request->watch_point;
 	int wd = point->wd;
+	bool ended = has_ended(watches, wd);
 
-	watches->adding--;
 	request->watch_point = NULL;
 	if (wd < 0) {
 		watches->count--;
@@ -423,6 +454,7 @@ int fs_watch_finish(struct fs_request *request)
 	}
 	point->next = watches->first;
 	watches->first = point;
+	point->ending = ended;
 	if (request->fs->input_ended)
 		end(point, ECANCELED);
 	request->reply.watched = (struct fs_watched){.name = {"", 0}};

@@ -104,10 +104,11 @@ void fs_write_data_done(struct fs_request *data, int error)
 	struct fs_upload *upload = data->upload->uploading;
 
 	upload->written += data->written;
-	upload->under_way--;
 	if (error < 0 && upload->error == 0)
 		upload->error = error;
+	/* The next of the lane may begin and end in there: this one is under way until then. */
 	fs_request_free(data);
+	upload->under_way--;
 	end_if_done(upload);
 }
 
@@ -219,8 +220,10 @@ int fs_write_file_finish(struct fs_request *request)
 		return result;
 	}
 	upload->open = true;
+	upload->under_way++; /* the last of them may end at once */
 	while ((data = fs_queue_pop(&upload->waiting)) != NULL)
 		begin_data(upload, data);
+	upload->under_way--;
 	end_if_done(upload);
 	return FS_LATER;
 }

@@ -82,9 +82,11 @@ void event_file_begin(struct event_io *owner, struct io_op *op)
 
 	/*
 	 * Some file systems know no RWF_NOWAIT, and an error in earnest the worker will meet again.
-	 * Less than all ends where memory ends, or the file: only the worker can tell.
+	 * Less than all ends where memory ends, or the file: only the worker can tell. But at the
+	 * file's position what was read is read.
 	 */
-	if (result >= 0 && (op->kind == EVENT_WRITE || (size_t)result == op->len)) {
+	bool moved = result > 0 && op->offset == UINT64_MAX;
+	if (result >= 0 && (op->kind == EVENT_WRITE || (size_t)result == op->len || moved)) {
 		event_complete(owner, op, (int)result);
 		return;
 	}

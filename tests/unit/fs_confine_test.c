@@ -375,6 +375,10 @@ START_TEST(a_read_only_mount_does_not_change)
 	expect_equal(fs_guest_call(&fs, FS_ALLOCATE, &allocate, NULL), EROFS);
 	struct fs_copy_range copy = {.from_handle = handle, .to_handle = handle, .length = 1};
 	expect_equal(fs_guest_call(&fs, FS_COPY_RANGE, &copy, NULL), EROFS);
+	struct fs_lock lock = {.handle = handle, .flags = FS_LOCK_EXCLUSIVE | FS_LOCK_WHOLE};
+	expect_equal(fs_guest_call(&fs, FS_LOCK, &lock, NULL), EROFS);
+	lock.flags = FS_LOCK_SHARED | FS_LOCK_WHOLE;
+	expect_equal(fs_guest_call(&fs, FS_LOCK, &lock, NULL), 0);
 	expect_equal(stat(fs_guest_host_path("file"), &after), 0);
 	expect_equal(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
 	expect_equal(after.st_nlink, before.st_nlink);

@@ -459,6 +459,39 @@ START_TEST(a_storm_of_watches)
 }
 END_TEST
 
+/* The name goes while a worker begins to watch it: whoever watches hears of the end all the same.
+ */
+START_TEST(watches_of_what_is_just_removed)
+{
+	static unsigned char bytes[8192];
+	unsigned begun = 0;
+
+	for (uint32_t i = 1; i <= 600; i++) {
+		struct fs_watch watch = {
+			.events = FS_WATCH_SELF_MOVED, .path = fs_guest_bytes("gone")};
+		struct fs_unlink unlink = {.path = fs_guest_bytes("gone")};
+		struct frame frame = {.request_id = 2 * i};
+		file_write(fs_guest_host_path("gone"), "x", 1);
+		size_t len = wire_encode(&fs_requests[FS_WATCH - STREAM_FIRST], &frame, &watch,
+			bytes, sizeof(bytes));
+		frame.request_id = 2 * i + 1;
+		len += wire_encode(&fs_requests[FS_UNLINK - STREAM_FIRST], &frame, &unlink,
+			bytes + len, sizeof(bytes) - len);
+		guest_write(fs.guest, &fs.pipe, fs.slot, bytes, len);
+		bool ended = false, unlinked = false;
+		while (!ended || !unlinked) {
+			struct fs_reply reply = fs_guest_receive(&fs);
+			unlinked |= reply.frame.request_id == 2 * i + 1;
+			ended |= reply.frame.request_id == 2 * i &&
+				 (reply.frame.flags & FRAME_MORE) == 0;
+			begun += reply.frame.request_id == 2 * i &&
+				 (reply.frame.flags & FRAME_MORE) != 0;
+		}
+	}
+	printf("%u of 600 were watched\n", begun);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("range");
@@ -480,6 +513,7 @@ int main(void)
 	tcase_add_test(tcase, lost_events_are_told);
 	tcase_add_test(tcase, watches_that_cannot_be);
 	tcase_add_test(tcase, a_storm_of_watches);
+	tcase_add_test(tcase, watches_of_what_is_just_removed);
 	suite_add_tcase(suite, tcase);
 	expect_equal(scratch_create(), 0);
 	int status = suite_run(suite);

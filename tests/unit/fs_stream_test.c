@@ -408,6 +408,32 @@ START_TEST(close_does_not_overtake)
 }
 END_TEST
 
+/* PROTOCOL.md section 2: answers to nothing. Their bytes come back, though no request comes
+ * between. */
+START_TEST(dropped_frames_are_given_back)
+{
+	struct guest_stream small = fs_guest_open("/rw", 4096, 4096, NULL);
+	struct frame frame = {
+		.length = FRAME_HEADER_LEN, .type = FS_STAT, .flags = FRAME_REPLY, .request_id = 5};
+	unsigned char bytes[FRAME_HEADER_LEN];
+	struct fs_attributes attributes;
+	char path[4000];
+
+	frame_encode(&frame, bytes);
+	for (unsigned i = 0; i < 1000; i++)
+		guest_write(small.guest, &small.pipe, small.slot, bytes, sizeof(bytes));
+	/* One before a request that there is room for only without it. */
+	for (size_t i = 0; i < sizeof(path); i++)
+		path[i] = i % 2 ? '/' : '.';
+	for (unsigned i = 0; i < 10; i++) {
+		struct fs_stat look = {.path = {path, sizeof(path)}};
+		guest_write(small.guest, &small.pipe, small.slot, bytes, sizeof(bytes));
+		expect_equal(fs_guest_call(&small, FS_STAT, &look, &attributes), 0);
+	}
+	guest_stream_close(&small);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fs_stream");
@@ -416,6 +442,7 @@ int main(void)
 	tcase_add_checked_fixture(streams, setup, fs_guest_teardown);
 	tcase_set_timeout(streams, 30);
 	tcase_add_test(streams, each_request_is_answered_once);
+	tcase_add_test(streams, dropped_frames_are_given_back);
 	tcase_add_test(streams, requests_are_not_hoarded);
 	tcase_add_test(streams, one_that_does_not_read_stops_no_other);
 	tcase_add_test(streams, what_is_not_understood_is_answered);

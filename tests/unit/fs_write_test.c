@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 
 #define PIECE 30000u /* bytes of a frame */
 #define LARGE (2u << 20)
+#define COLD  (8u << 20)
 
 static struct guest_stream fs;
 
@@ -300,6 +303,142 @@ START_TEST(padding_is_left_out)
 }
 END_TEST
 
+/* A request behind those in 'bytes', of which the guest learns at once. */
+static size_t put(unsigned char *bytes, size_t at, enum fs_type type, uint32_t flags, uint32_t id,
+	const void *message)
+{
+	struct frame frame = {.flags = (uint16_t)flags, .request_id = id};
+	size_t len = wire_encode(
+		&fs_requests[type - STREAM_FIRST], &frame, message, bytes + at, FS_GUEST_RING - at);
+
+	expect(len > 0);
+	return at + len;
+}
+
+static size_t put_append(unsigned char *bytes, size_t at, uint32_t id)
+{
+	struct fs_write_file write = {
+		.flags = FS_OPEN_WRITE | FS_OPEN_APPEND, .path = fs_guest_bytes("file")};
+
+	return put(bytes, at, FS_WRITE_FILE, FRAME_MORE, id, &write);
+}
+
+static void send_together(const unsigned char *bytes, size_t len)
+{
+	memcpy(ring_reserve(&fs.pipe.out).data, bytes, len);
+	ring_commit(&fs.pipe.out, len);
+	guest_flush(&fs_guest, &fs.pipe, fs.slot);
+}
+
+/* What is appended goes one after the other: an end in the middle of that, while the file is
+ * opened. */
+START_TEST(an_append_that_is_malformed)
+{
+	static unsigned char bytes[FS_GUEST_RING];
+	struct fs_file_data data = {.data = {"abcd", 4}};
+	struct fs_file_written written;
+
+	for (uint32_t id = 1; id < 100; id++) {
+		size_t len = put_append(bytes, 0, id);
+		data.padding = 0;
+		for (uint32_t i = 0; i < id % 4; i++)
+			len = put(bytes, len, FS_WRITE_DATA, FRAME_MORE, id, &data);
+		data.padding = 100;
+		len = put(bytes, len, FS_WRITE_DATA, FRAME_MORE, id, &data);
+		data.padding = 0;
+		len = put(bytes, len, FS_WRITE_DATA, 0, id, &data);
+		send_together(bytes, len);
+		expect_equal(file_end(id, &written), EPROTO);
+	}
+}
+END_TEST
+
+START_TEST(an_append_whose_guest_ends)
+{
+	static unsigned char bytes[FS_GUEST_RING];
+	struct fs_file_data data = {.data = {"abcd", 4}};
+	struct fs_file_written written;
+
+	for (uint32_t id = 1; id < 50; id++) {
+		size_t len = put_append(bytes, 0, id);
+		for (uint32_t i = 0; i < id % 4; i++)
+			len = put(bytes, len, FS_WRITE_DATA, FRAME_MORE, id, &data);
+		send_together(bytes, len);
+		ring_finish(&fs.pipe.out);
+		guest_flush(&fs_guest, &fs.pipe, fs.slot);
+		expect_equal(file_end(id, &written), ECANCELED);
+		guest_stream_close(&fs);
+		fs = fs_guest_open("/rw", FS_GUEST_RING, FS_GUEST_RING, NULL);
+	}
+}
+END_TEST
+
+/* The first fails, and the others are behind it in the lane. */
+START_TEST(an_append_beyond_what_can_be)
+{
+	static unsigned char bytes[FS_GUEST_RING];
+	struct fs_file_data data = {.data = {"abcd", 4}};
+	struct fs_file_written written;
+	off_t most = 0;
+
+	/* The file system's longest file. */
+	for (int bit = 62; bit >= 0; bit--) {
+		if (truncate(fs_guest_host_path("file"), most | (off_t)1 << bit) == 0)
+			most |= (off_t)1 << bit;
+	}
+	expect_equal(truncate(fs_guest_host_path("file"), most), 0);
+	for (uint32_t id = 1; id < 50; id++) {
+		size_t len = put_append(bytes, 0, id);
+		for (uint32_t i = 0; i < 1 + id % 5; i++)
+			len = put(bytes, len, FS_WRITE_DATA, FRAME_MORE, id, &data);
+		len = put(bytes, len, FS_WRITE_DATA, 0, id, &data);
+		send_together(bytes, len);
+		expect_equal(file_end(id, &written), EFBIG);
+	}
+}
+END_TEST
+
+/* Somebody else has a file come into memory, while it is read. */
+static void *read_along(void *argument)
+{
+	int fd = open(argument, O_RDONLY | O_CLOEXEC);
+	char bytes[4096];
+
+	while (read(fd, bytes, sizeof(bytes)) > 0)
+		;
+	close(fd);
+	return NULL;
+}
+
+/* What has come from memory has moved the position, and is not asked for again. */
+START_TEST(cold_reads_move_the_position)
+{
+	char *path = strdup(fs_guest_host_path("cold"));
+	struct guest_stream large = fs_guest_open("/rw", 4u << 20, 4u << 20, NULL);
+
+	file_write_pattern(path, 9, COLD);
+	for (unsigned round = 0; round < 40; round++) {
+		uint64_t at = 0;
+		struct wire_bytes data = {NULL, 0};
+		pthread_t thread;
+
+		fs_guest_make_cold("cold");
+		uint32_t handle = fs_guest_handle(&large, "cold", FS_OPEN_READ);
+		expect_equal(pthread_create(&thread, NULL, read_along, path), 0);
+		do {
+			expect_equal(fs_guest_read(&large, handle, LARGE, FS_POSITION, &data), 0);
+			expect_equal(pattern_match(9, at, data.data, data.len), data.len);
+			at += data.len;
+		} while (data.len > 0);
+		expect_equal(at, COLD);
+		pthread_join(thread, NULL);
+		fs_guest_close(&large, handle);
+	}
+	guest_stream_close(&large);
+	free(path);
+}
+END_TEST
+
 START_TEST(files_are_written_side_by_side)
 {
 	static unsigned char bytes[2][PIECE];
@@ -528,6 +667,10 @@ int main(void)
 	tcase_add_test(tcase, a_guest_that_breaks_a_rule_meanwhile);
 	tcase_add_test(tcase, files_are_written_whole);
 	tcase_add_test(tcase, padding_is_left_out);
+	tcase_add_test(tcase, an_append_that_is_malformed);
+	tcase_add_test(tcase, an_append_whose_guest_ends);
+	tcase_add_test(tcase, an_append_beyond_what_can_be);
+	tcase_add_test(tcase, cold_reads_move_the_position);
 	tcase_add_test(tcase, files_are_written_side_by_side);
 	tcase_add_test(tcase, files_that_cannot_be_written);
 	tcase_add_test(tcase, so_many_files_at_once);
