@@ -204,6 +204,11 @@ static int do_watch(struct wire_bytes path)
 	int error = fs_guest_call(&own, FS_WATCH, &watch, NULL);
 
 	guest_stream_close(&own);
+	/* Closing an instance of inotify takes milliseconds, and a user has 128. */
+	if (error == EMFILE) {
+		usleep(10000);
+		return do_watch(path);
+	}
 	return error;
 }
 
