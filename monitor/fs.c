@@ -83,6 +83,8 @@ static void begin(struct fs_request *request)
 
 	if (fs_mute(request->fs) && (operation == NULL || operation->only_reads))
 		fs_request_free(request);
+	else if (operation != NULL && operation->opens && io_closes_hang(fs_io(request->fs)))
+		fs_request_go_on(request, -ENFILE);
 	else if (request->result < 0 && (operation == NULL || !operation->unanswered))
 		fs_request_go_on(request, request->result);
 	else

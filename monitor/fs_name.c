@@ -117,7 +117,8 @@ int fs_stat_start(struct fs_request *request)
 		result = fs_request_use(request, 0, request->body.stat.directory, true);
 	if (result < 0)
 		return result;
-	return request->fs->root.local ? quick_stat(request) : FS_WORK;
+	bool quick = request->fs->root.local && !io_closes_hang(fs_io(request->fs));
+	return quick ? quick_stat(request) : FS_WORK;
 }
 
 /* ---- changes */

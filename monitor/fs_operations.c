@@ -13,6 +13,7 @@
 const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 	ROW(FS_OPEN) =
 		{
+			.opens = true,
 			.start = fs_open_start,
 			.work = fs_open_work,
 			.finish = fs_open_finish,
@@ -23,6 +24,7 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 	ROW(FS_WRITE) = {.start = fs_write_start, .turn = fs_write_turn},
 	ROW(FS_WRITE_FILE) =
 		{
+			.opens = true,
 			.start = fs_write_file_start,
 			.work = fs_write_file_work,
 			.finish = fs_write_file_finish,
@@ -33,6 +35,7 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 		.unanswered = true},
 	ROW(FS_READ_FILE) =
 		{
+			.opens = true,
 			.start = fs_read_file_start,
 			.turn = fs_read_file_turn,
 			.work = fs_read_file_work,
@@ -152,6 +155,7 @@ const struct fs_operation fs_operations[FS_TYPE_COUNT] = {
 		},
 	ROW(FS_WATCH) =
 		{
+			.opens = true,
 			.start = fs_watch_start,
 			.work = fs_watch_work,
 			.finish = fs_watch_finish,

@@ -76,6 +76,7 @@ struct fs_operation {
 	int (*finish)(struct fs_request *request); /* after work, as start; NULL: FS_ANSWER */
 	uint16_t path_at[2];                       /* offsets of its paths in the body, 0: none */
 	bool only_reads; /* not worth doing when nobody will see the reply */
+	bool opens;      /* what is opened the I/O thread closes some time */
 	bool unanswered; /* 'start' is to see malformed ones, too */
 };
 

@@ -171,6 +171,11 @@ void io_close_file(struct io *io, int fd)
 	io_closer_add(&io->closer, fd);
 }
 
+bool io_closes_hang(struct io *io)
+{
+	return io_closer_full(&io->closer);
+}
+
 void io_forget(struct io *io, int fd)
 {
 	if (io->backend->forget != NULL)

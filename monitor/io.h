@@ -107,6 +107,8 @@ void io_poll(struct io *io, struct io_op *op, int fd, short events);
  * 23 ms), so a thread does it for many at a time (io_close.h); a socket's is done at once. */
 void io_close_socket(struct io *io, int fd);
 void io_close_file(struct io *io, int fd);
+/* So many files are still to be closed, by file servers that do not answer, that no more should be opened. */
+bool io_closes_hang(struct io *io);
 /* Nothing is in flight on this descriptor, and its owner is about to close it. */
 void io_forget(struct io *io, int fd);
 /* Completes with -ETIME after that many nanoseconds, -ECANCELED when cancelled (by its op). */

@@ -7,43 +7,53 @@
 
 #include "monitor/thread.h"
 
-/* ---- the thread */
+static uint64_t now_ns(void)
+{
+	struct timespec time;
 
-/* What was handed over, waiting for some; its number, 0: the end. */
-static size_t take(struct io_closer *closer, int **ret_files)
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* ---- the threads */
+
+/* Some of what was handed over, waiting for them; their number, 0: the end. */
+static size_t take(struct io_closer *closer, int ret_files[IO_CLOSE_FILES])
 {
 	pthread_mutex_lock(&closer->lock);
 	while (closer->handed_count == 0 && !closer->stopping)
 		pthread_cond_wait(&closer->work, &closer->lock);
-	size_t count = closer->handed_count;
-	*ret_files = closer->handed;
-	closer->handed = NULL;
-	closer->handed_count = 0;
-	closer->handed_room = 0;
+	size_t count =
+		closer->handed_count < IO_CLOSE_FILES ? closer->handed_count : IO_CLOSE_FILES;
+	size_t left = closer->handed_count - count;
+	if (count > 0) {
+		memcpy(ret_files, closer->handed, count * sizeof(ret_files[0]));
+		memmove(closer->handed, closer->handed + count, left * sizeof(closer->handed[0]));
+	}
+	closer->handed_count = left;
+	closer->handed_ns = now_ns();
 	pthread_mutex_unlock(&closer->lock);
 	return count;
 }
 
 static void *thread_main(void *argument)
 {
-	int *files;
+	int files[IO_CLOSE_FILES];
 	size_t count;
 
 	do {
-		count = take(argument, &files);
+		count = take(argument, files);
 		for (size_t i = 0; i < count; i++)
 			close(files[i]);
-		free(files);
 	} while (count > 0);
 	return NULL;
 }
 
-static bool start(struct io_closer *closer)
+static void start(struct io_closer *closer)
 {
-	if (!closer->started)
-		closer->started = thread_start(&closer->thread, "ferrule-close", thread_main,
-					  closer, thread_all_cpus()) == 0;
-	return closer->started;
+	if (thread_start(&closer->thread[closer->threads], "ferrule-close", thread_main, closer,
+		    thread_all_cpus()) == 0)
+		closer->threads++;
 }
 
 /* ---- the I/O thread */
@@ -63,20 +73,54 @@ static bool make_room(struct io_closer *closer)
 	return true;
 }
 
+/* Under the lock. Is it time for another thread? */
+static bool look(struct io_closer *closer, uint64_t now)
+{
+	closer->some_wait = closer->handed_count > 0;
+	closer->many_wait = closer->handed_count >= IO_CLOSE_WAIT;
+	return closer->some_wait && now - closer->handed_ns > IO_CLOSE_HANGS_NS &&
+	       closer->threads < IO_CLOSE_THREADS;
+}
+
+static void look_again(struct io_closer *closer)
+{
+	pthread_mutex_lock(&closer->lock);
+	bool hangs = look(closer, now_ns());
+	pthread_mutex_unlock(&closer->lock);
+	if (hangs)
+		start(closer);
+}
+
 static bool hand_over(struct io_closer *closer)
 {
-	if (!start(closer))
+	uint64_t now = now_ns();
+
+	if (closer->threads == 0)
+		start(closer);
+	if (closer->threads == 0)
 		return false;
 	pthread_mutex_lock(&closer->lock);
 	bool room = make_room(closer);
+	if (closer->handed_count == 0)
+		closer->handed_ns = now;
 	if (room) {
 		memcpy(closer->handed + closer->handed_count, closer->gathered,
 			closer->count * sizeof(closer->gathered[0]));
 		closer->handed_count += closer->count;
 		pthread_cond_signal(&closer->work);
 	}
+	bool hangs = look(closer, now);
 	pthread_mutex_unlock(&closer->lock);
+	if (hangs)
+		start(closer);
 	return room;
+}
+
+bool io_closer_full(struct io_closer *closer)
+{
+	if (closer->many_wait)
+		look_again(closer);
+	return closer->many_wait;
 }
 
 static void close_gathered(struct io_closer *closer)
@@ -107,21 +151,27 @@ void io_closer_add(struct io_closer *closer, int fd)
 
 void io_closer_turn(struct io_closer *closer, bool sleeps)
 {
+	if (closer->some_wait)
+		look_again(closer);
 	if (closer->count > 0 && (sleeps || ++closer->turns >= IO_CLOSE_TURNS))
 		close_gathered(closer);
 }
 
-/* False: it has not ended in time, and is left to the end of the process. */
-static bool join(struct io_closer *closer)
+/* False: one has not ended in time, and is left to the end of the process. */
+static bool join_all(struct io_closer *closer)
 {
 	struct timespec until;
+	bool all = true;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += IO_CLOSE_END_S;
-	if (pthread_timedjoin_np(closer->thread, NULL, &until) == 0)
-		return true;
-	pthread_detach(closer->thread);
-	return false;
+	for (unsigned i = 0; i < closer->threads; i++) {
+		if (pthread_timedjoin_np(closer->thread[i], NULL, &until) == 0)
+			continue;
+		pthread_detach(closer->thread[i]);
+		all = false;
+	}
+	return all;
 }
 
 bool io_closer_end(struct io_closer *closer)
@@ -129,10 +179,11 @@ bool io_closer_end(struct io_closer *closer)
 	close_gathered(closer);
 	pthread_mutex_lock(&closer->lock);
 	closer->stopping = true;
-	pthread_cond_signal(&closer->work);
+	pthread_cond_broadcast(&closer->work);
 	pthread_mutex_unlock(&closer->lock);
-	if (closer->started && !join(closer))
+	if (!join_all(closer))
 		return false;
+	free(closer->handed);
 	pthread_cond_destroy(&closer->work);
 	pthread_mutex_destroy(&closer->lock);
 	return true;

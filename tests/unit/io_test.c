@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -585,58 +583,6 @@ START_TEST(files_are_partly_in_memory)
 END_TEST
 
 /* However many are closed at once, and whatever is under way. */
-START_TEST(files_are_closed)
-{
-	struct one one;
-	int fd[100];
-
-	begin(_i);
-	for (int i = 0; i < 100; i++)
-		fd[i] = make_file(O_RDWR);
-	for (int i = 0; i < 100; i++) {
-		io_close_file(io, fd[i]);
-		if (i % 7 == 0)
-			settle();
-	}
-	for (int i = 0; i < 500; i++) {
-		START((op_of(&one), io_timeout(io, &one.timer, 1000000u)));
-		finish(&one);
-		int left = 0;
-		for (int j = 0; j < 100; j++)
-			left += fcntl(fd[j], F_GETFD) >= 0;
-		if (left == 0)
-			break;
-		expect(i < 499);
-	}
-	end();
-}
-END_TEST
-
-static atomic_int hanging = -1; /* the descriptor whose close waits for 'hanging' to change */
-
-/* Of this whole program, in the place of libc's. */
-int close(int fd)
-{
-	while (fd >= 0 && atomic_load(&hanging) == fd)
-		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	return (int)syscall(SYS_close, fd);
-}
-
-/* On a file server that is gone, say. */
-START_TEST(a_close_that_hangs_does_not_hold_up_the_end)
-{
-	begin(_i);
-	int fd = make_file(O_RDWR);
-	uint64_t before = now_ns();
-	atomic_store(&hanging, fd);
-	io_close_file(io, fd);
-	io_destroy(io);
-	expect(now_ns() - before < 10000000000u);
-	expect(fcntl(fd, F_GETFD) >= 0);
-	atomic_store(&hanging, -1);
-}
-END_TEST
-
 START_TEST(appends_where_the_end_is)
 {
 	char bytes[8];
@@ -755,8 +701,6 @@ static const TTest *const *const tests[] = {
 	&files_are_written_and_read,
 	&files_that_may_block,
 	&files_are_partly_in_memory,
-	&files_are_closed,
-	&a_close_that_hangs_does_not_hold_up_the_end,
 	&appends_where_the_end_is,
 	&files_tell_errors,
 	&files_may_be_cancelled,
