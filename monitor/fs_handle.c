@@ -62,6 +62,7 @@ uint32_t fs_handles_fill(
 	handle->fd = fd;
 	handle->open = true;
 	handle->locked = false;
+	handle->ranges = 0;
 	handle->kind = (uint8_t)kind;
 	return handle->generation << PLACE_BITS | place;
 }
@@ -94,9 +95,10 @@ const struct fs_handle *fs_handles_at(const struct fs_handles *handles, uint32_t
 	return &handles->handle[place];
 }
 
-void fs_handles_lock(struct fs_handles *handles, uint32_t place)
+void fs_handles_lock(struct fs_handles *handles, uint32_t place, uint16_t ranges)
 {
 	handles->handle[place].locked = true;
+	handles->handle[place].ranges = ranges;
 }
 
 /* When neither the guest nor a request has it: the place is free again. */

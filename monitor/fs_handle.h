@@ -28,6 +28,7 @@ struct fs_handle {
 	bool open;    /* the guest has the number and has not closed it */
 	bool locked;  /* it has had locks */
 	uint8_t kind; /* enum fs_handle_kind */
+	uint16_t ranges; /* calls that may each have made a range of locked bytes more */
 };
 
 /* All zero: empty. */
@@ -59,7 +60,7 @@ static inline uint32_t fs_handles_place(uint32_t number)
 }
 
 /* It has got a lock. */
-void fs_handles_lock(struct fs_handles *handles, uint32_t place);
+void fs_handles_lock(struct fs_handles *handles, uint32_t place, uint16_t ranges);
 
 /* The guest is done with this number. 0 or -EBADF; *ret_fd is to be closed now unless -1. */
 int fs_handles_close(struct fs_handles *handles, uint32_t number, int *ret_fd);

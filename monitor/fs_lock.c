@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 
 #define PAUSE_LEAST 1000000u  /* ns */
@@ -50,6 +52,62 @@ int fs_lock_work(struct fs_request *request)
 	/* As fcntl(2) has it on other systems. */
 	request->lock_result = result == -EACCES ? -EAGAIN : result;
 	return 0;
+}
+
+/* ---- how many */
+
+static bool is_range(const struct fs_lock *lock)
+{
+	return (lock->flags & FS_LOCK_WHOLE) == 0;
+}
+
+static bool gives_all_back(const struct fs_lock *lock)
+{
+	return (lock->flags & FS_LOCK_UNLOCK) != 0 && lock->offset == 0 && lock->length == 0;
+}
+
+/* How many ranges a file has locked; FS_LOCK_RANGES when that is not told. */
+static uint16_t count_ranges(int fd)
+{
+	char path[40], line[256];
+	unsigned count = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	FILE *told = fopen(path, "re");
+	if (told == NULL)
+		return FS_LOCK_RANGES;
+	while (fgets(line, sizeof(line), told) != NULL && count < FS_LOCK_RANGES)
+		count += strncmp(line, "lock:", 5) == 0;
+	fclose(told);
+	return (uint16_t)count;
+}
+
+/* Linux has no bound, and each range is memory of the kernel's and time of whoever locks the file.
+ */
+static bool has_many(const struct fs_request *request)
+{
+	struct fs_handles *handles = &request->fs->handles;
+	const struct fs_handle *handle = fs_handles_at(handles, request->held[0]);
+
+	if (!is_range(&request->body.lock) || gives_all_back(&request->body.lock) ||
+		handle->ranges < FS_LOCK_RANGES)
+		return false;
+	/* Not each of the calls made one more. */
+	fs_handles_lock(handles, request->held[0], count_ranges(handle->fd));
+	return handle->ranges >= FS_LOCK_RANGES;
+}
+
+static void note_lock(const struct fs_request *request)
+{
+	const struct fs_lock *lock = &request->body.lock;
+	struct fs_handles *handles = &request->fs->handles;
+	uint16_t ranges = fs_handles_at(handles, request->held[0])->ranges;
+
+	if (gives_all_back(lock))
+		ranges = is_range(lock) ? 0 : ranges;
+	else if (is_range(lock) && ranges < FS_LOCK_RANGES)
+		ranges++;
+	fs_handles_lock(handles, request->held[0], ranges);
 }
 
 /* ---- those who wait */
@@ -129,7 +187,7 @@ int fs_lock_finish(struct fs_request *request)
 	if (result != FS_LATER)
 		leave(request);
 	if (result == 0)
-		fs_handles_lock(&request->fs->handles, request->held[0]);
+		note_lock(request);
 	/* Somebody may have waited for what was given back. */
 	if (result == 0 && (request->body.lock.flags & FS_LOCK_UNLOCK) != 0)
 		try_all(request->fs);
@@ -240,5 +298,7 @@ int fs_lock_start(struct fs_request *request)
 	int result = what == FS_LOCK_EXCLUSIVE ? fs_may_change(request) : 0;
 	if (result == 0)
 		result = fs_request_use(request, 0, lock->handle, false);
+	if (result == 0 && has_many(request))
+		result = -ENOLCK;
 	return result < 0 ? result : try_now(request);
 }

@@ -41,6 +41,7 @@
 #define FS_CHUNK     (128u << 10) /* bytes of a file in one frame of FS_READ_FILE */
 #define FS_ASIDE_MOST (1u << 20)  /* bytes of files read into memory aside; one read in any case */
 #define FS_LOCK_WAITS 32u         /* FS_LOCK that wait; then ENOLCK */
+#define FS_LOCK_RANGES 256u       /* that one handle has locked; then ENOLCK */
 #define FS_UPLOADS   16u          /* FS_WRITE_FILE under way; then EMFILE */
 #define FS_LIST_MAX  (64u << 10)  /* bytes of entries in one reply */
 

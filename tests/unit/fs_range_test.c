@@ -245,6 +245,45 @@ START_TEST(ranges_do_not_meet)
 }
 END_TEST
 
+/* A handle has so many ranges and no more; how often it locks is its own affair. */
+START_TEST(ranges_are_bounded)
+{
+	uint32_t handle = fs_guest_handle(&fs, "file", FS_OPEN_READ | FS_OPEN_WRITE);
+	struct fs_lock one = lock_of(handle, FS_LOCK_EXCLUSIVE),
+		       all = lock_of(handle, FS_LOCK_UNLOCK);
+
+	all.offset = all.length = 0;
+	one.length = 1;
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 256; i++) {
+			one.offset = 2 * i;
+			expect_equal(fs_guest_call(&fs, FS_LOCK, &one, NULL), 0);
+		}
+		one.offset = 600;
+		expect_equal(fs_guest_call(&fs, FS_LOCK, &one, NULL), ENOLCK);
+		expect_equal(fs_guest_call(&fs, FS_LOCK, &all, NULL), 0);
+	}
+	for (unsigned i = 0; i < 2000; i++) {
+		one.flags = i % 2 == 0 ? FS_LOCK_EXCLUSIVE : FS_LOCK_UNLOCK;
+		expect_equal(fs_guest_call(&fs, FS_LOCK, &one, NULL), 0);
+	}
+	/* Cut into pieces. */
+	one.offset = 0;
+	one.length = 10000;
+	one.flags = FS_LOCK_EXCLUSIVE;
+	expect_equal(fs_guest_call(&fs, FS_LOCK, &one, NULL), 0);
+	one.length = 1;
+	one.flags = FS_LOCK_UNLOCK;
+	int error = 0;
+	for (unsigned i = 1; i < 600 && error == 0; i++) {
+		one.offset = 2 * i;
+		error = fs_guest_call(&fs, FS_LOCK, &one, NULL);
+	}
+	expect_equal(error, ENOLCK);
+	expect_equal(fs_guest_close(&fs, handle), 0);
+}
+END_TEST
+
 START_TEST(waits_are_ended)
 {
 	uint32_t one = writer("file"), two = writer("file");
@@ -506,6 +545,7 @@ int main(void)
 	tcase_add_test(tcase, locks_of_ranges);
 	tcase_add_test(tcase, locks_of_whole_files);
 	tcase_add_test(tcase, ranges_do_not_meet);
+	tcase_add_test(tcase, ranges_are_bounded);
 	tcase_add_test(tcase, waits_are_ended);
 	tcase_add_test(tcase, locks_that_make_no_sense);
 	tcase_add_test(tcase, a_directory_is_watched);
