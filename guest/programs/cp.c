@@ -9,6 +9,8 @@
 #include "guest/ferrule.h"
 #include "guest/programs/remedy.h"
 
+#define DEPTH_MOST 200u /* directories in each other: each takes some of the stack */
+
 static struct {
 	bool recursive, preserve;
 	int status;
@@ -67,6 +69,25 @@ static int64_t copy_data(struct file *from, struct file *to)
 	return at == -ENXIO ? file_truncate(to, file_attributes(from)->size, FOREVER) : at;
 }
 
+/*
+ * By all that is told of both: a guest does not know on which file system a mount is, and two that
+ * have changed in the same nanosecond under one number are one.
+ */
+static bool are_same(const struct file *a, const struct file *b)
+{
+	const struct fs_attributes *x = file_attributes(a), *y = file_attributes(b);
+
+	return x->inode == y->inode && x->ctime_s == y->ctime_s && x->ctime_ns == y->ctime_ns &&
+	       x->mtime_s == y->mtime_s && x->mtime_ns == y->mtime_ns && x->size == y->size &&
+	       x->mode == y->mode;
+}
+
+static void refuse(const char *from, const char *to, const char *why)
+{
+	fprintf(stderr, "cp: %s to %s: %s; name another target\n", from, to, why);
+	options.status = 1;
+}
+
 static void copy_file(const char *from, const char *to)
 {
 	struct file *source, *target;
@@ -76,10 +97,18 @@ static void copy_file(const char *from, const char *to)
 		complain("read", from, error);
 		return;
 	}
-	error = file_open(&target, to, FS_OPEN_WRITE | FS_OPEN_CREATE | FS_OPEN_TRUNCATE,
+	error = file_open(&target, to, FS_OPEN_WRITE | FS_OPEN_CREATE,
 		file_attributes(source)->mode & 0777, FOREVER);
+	if (!error && are_same(source, target)) {
+		refuse(from, to, "they are the same file");
+		file_close(target);
+		file_close(source);
+		return;
+	}
 	if (!error) {
-		error = copy_data(source, target);
+		error = file_truncate(target, 0, FOREVER);
+		if (!error)
+			error = copy_data(source, target);
 		file_close(target);
 	}
 	if (error)
@@ -106,9 +135,16 @@ static void copy_link(const char *from, const char *to)
 
 static void copy_directory(const char *from, const char *to, const struct fs_attributes *of)
 {
+	static unsigned depth;
 	struct directory *directory;
 	const char *name;
 	uint16_t type;
+
+	/* A directory that is mounted twice can lie in itself. */
+	if (depth == DEPTH_MOST) {
+		refuse(from, to, "so deep lie no directories but those that hold themselves");
+		return;
+	}
 	int more = path_mkdir(to, (of->mode & 0777) | 0700, FOREVER);
 
 	if (more && more != -EEXIST) {
@@ -123,7 +159,9 @@ static void copy_directory(const char *from, const char *to, const struct fs_att
 	while ((more = directory_next(directory, &name, &type, FOREVER)) == 1) {
 		char *below = join(from, name), *target = join(to, name);
 
+		depth++;
 		copy(below, target);
+		depth--;
 		free(below);
 		free(target);
 	}
@@ -149,6 +187,20 @@ static void copy(const char *from, const char *to)
 		copy_directory(from, to, &attributes);
 	else
 		complain("copy without -r", from, -EISDIR);
+}
+
+/* Is it the same path, or one below? */
+static bool lies_in(const char *to, const char *from)
+{
+	char inner[FS_PATH_MAX + 2], outer[FS_PATH_MAX + 2];
+	size_t len;
+
+	if (path_plain(to, inner) || path_plain(from, outer))
+		return false;
+	len = strlen(outer);
+	while (len > 0 && outer[len - 1] == '/')
+		len--;
+	return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || !inner[len]);
 }
 
 static const char *last_name(const char *path)
@@ -200,7 +252,10 @@ int main(int argc, char **argv)
 	for (int i = first; i < argc - 1; i++) {
 		char *target = into ? join(to, last_name(argv[i])) : NULL;
 
-		copy(argv[i], target ? target : to);
+		if (options.recursive && lies_in(target ? target : to, argv[i]))
+			refuse(argv[i], target ? target : to, "it would be copied into itself");
+		else
+			copy(argv[i], target ? target : to);
 		free(target);
 	}
 	return options.status;

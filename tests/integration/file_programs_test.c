@@ -144,6 +144,36 @@ START_TEST(shows)
 }
 END_TEST
 
+/* Nothing is lost, and nothing runs away. */
+START_TEST(copies_onto_itself)
+{
+	static const char *const pairs[][3] = {{"/target/one", "/target/one", NULL},
+		{"/target/one", "/target", NULL}, {"/target/one", "/target/hard", NULL},
+		{"/target/one", "/target/soft", NULL}, {"/target/one", "/again/one", NULL},
+		{"-r", "/target/d", "/target/d/sub"}, {"-r", "/target/d", "/target"},
+		{"-r", "/target", "/target/d"}};
+	char again[PATH_MAX];
+
+	setup_trees();
+	snprintf(again, sizeof(again), "%s:/again:rw", target);
+	free(host_says("cd \"$2\" && echo precious > one && ln one hard && ln -s one soft && "
+		       "mkdir d && echo text > d/file"));
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct command monitor;
+		expect_equal(
+			guest_run(&monitor, WORDS("--mount", mounts[1], "--mount", again), "cp",
+				pairs[i][2] ? WORDS(pairs[i][0], pairs[i][1], pairs[i][2])
+					    : WORDS(pairs[i][0], pairs[i][1]),
+				WAIT_MS),
+			1);
+		command_expect_error(&monitor, "name another target");
+	}
+	char *left = host_says("cd \"$2\" && cat one hard soft d/file && find . | wc -l");
+	ck_assert_str_eq(left, "precious\nprecious\nprecious\ntext\n6\n");
+	free(left);
+}
+END_TEST
+
 static char *tree_of(const char *path, const char *const grants[])
 {
 	struct command monitor;
@@ -205,6 +235,7 @@ END_TEST
 
 static const struct integration_test tests[] = {
 	{&copies, 90},
+	{&copies_onto_itself, 90},
 	{&hashes, 90},
 	{&shows, 90},
 	{&shows_mounts, 90},
