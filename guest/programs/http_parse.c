@@ -273,6 +273,13 @@ static int take_expect(struct head *head, struct http_text value)
 	return 0;
 }
 
+/* RFC 9110 section 14.5: a part must not be taken for the whole. */
+static int take_content_range(struct head *head, struct http_text value)
+{
+	(void)value;
+	return head->request->method == HTTP_PUT ? -400 : 0;
+}
+
 static const struct {
 	const char *name; /* lower case */
 	int (*take)(struct head *head, struct http_text value);
@@ -280,6 +287,7 @@ static const struct {
 	{"host", take_host},
 	{"connection", take_connection},
 	{"content-length", take_content_length},
+	{"content-range", take_content_range},
 	{"transfer-encoding", take_transfer_encoding},
 	{"range", take_range},
 	{"if-range", take_if_range},

@@ -83,6 +83,10 @@ static int check_list(const char *list)
 		return cannot_file("sha256sum", "read", list, (int)len);
 	}
 	text[len] = 0;
+	if (len == 0 || strlen(text) != (size_t)len) {
+		fprintf(stderr, "sha256sum: %s has no list of hashes; name one\n", list);
+		status = 1;
+	}
 	for (line = text; *line; line = end) {
 		end = line + strcspn(line, "\n");
 		if (*end)

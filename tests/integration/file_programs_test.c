@@ -108,6 +108,12 @@ START_TEST(hashes)
 	expect_equal(guest_run(&monitor, WORDS("--mount", mounts[0], "--mount", mounts[1]),
 			     "sha256sum", WORDS("-c", "/target/list"), WAIT_MS),
 		1);
+	/* What has no hashes is not right. */
+	file_write(list, "", 0);
+	expect_equal(guest_run(&monitor, WORDS("--mount", mounts[1]), "sha256sum",
+			     WORDS("-c", "/target/list"), WAIT_MS),
+		1);
+	command_expect_error(&monitor, "/target/list has no list of hashes");
 	free(list);
 	free(guest);
 	free(host);

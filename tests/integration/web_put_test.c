@@ -84,8 +84,9 @@ START_TEST(conditions)
 		"code -X DELETE -H \"If-Match: $tag\" $1/f; "
 		"code -T \"$3.1\" -H 'If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT' $1/f; "
 		"code -H 'If-Match: \"other\"' $1/f; code -T \"$3.1\" -H 'If-Match: *' $1/none; "
+		"code -T \"$3.1\" -H 'Content-Range: bytes 1-2/3' $1/f; "
 		"cat \"$2/f\"",
-		"201 412 412 204 412 412 412 412 412 22");
+		"201 412 412 204 412 412 412 412 412 400 22");
 	guest_stop(&monitor, port);
 }
 END_TEST
