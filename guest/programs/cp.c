@@ -203,16 +203,24 @@ static bool lies_in(const char *to, const char *from)
 	return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || !inner[len]);
 }
 
+/* Without the slashes behind it. Valid until the next call. */
 static const char *last_name(const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	static char plain[FS_PATH_MAX + 2];
+	size_t len;
 
-	return slash ? slash + 1 : path;
+	if (path_plain(path, plain))
+		return path;
+	len = strlen(plain);
+	while (len > 0 && plain[len - 1] == '/')
+		plain[--len] = 0;
+	return strrchr(plain, '/') ? strrchr(plain, '/') + 1 : plain;
 }
 
 static const char usage[] =
 	"usage: cp [-r] [-p] FROM... TO\n"
-	"Copies files; with -r directories with all below them; with -p modes and times, too. "
+	"Copies files; with -r directories with all below them; with -p modes and times, too; "
+	"-R is -r, -a both. "
 	"Grants: --mount HOSTDIR:GUESTDIR,\n"
 	"with :rw behind it for TO.\n"
 	"  ferrule run --mount .:/here --mount /tmp:/tmp:rw cp.elf -r /here /tmp/copy\n";
@@ -223,9 +231,9 @@ static int parse(int argc, char **argv)
 
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		for (const char *letter = argv[i] + 1; *letter; letter++) {
-			options.recursive |= *letter == 'r' || *letter == 'a';
+			options.recursive |= strchr("rRa", *letter) != NULL;
 			options.preserve |= *letter == 'p' || *letter == 'a';
-			if (!strchr("rpa", *letter))
+			if (!strchr("rRpa", *letter))
 				return argc;
 		}
 	}

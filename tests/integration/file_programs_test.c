@@ -77,6 +77,8 @@ START_TEST(copies)
 			       "[ $(stat -c %b \"$2/copy/sparse\") -lt 1000 ] && echo same");
 	ck_assert_str_eq(same, "same\n");
 	free(same);
+	free(run("cp", WORDS("-R", "/source/a//", "/target/copy/empty")));
+	free(host_says("diff -r \"$1/a\" \"$2/copy/empty/a\""));
 	/* Within one mount, and into a directory. */
 	free(run("cp", WORDS("/target/copy/big", "/target/copy/none", "/target/copy/empty")));
 	free(host_says(
