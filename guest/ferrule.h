@@ -342,7 +342,7 @@ int file_allocate(struct file *file, uint32_t flags, uint64_t offset, uint64_t l
 int64_t file_copy(struct file *from, uint64_t from_offset, struct file *to, uint64_t to_offset, uint64_t len,
 		deadline until);
 /* Advisory locks, between guests and with programs of the host. flags: enum fs_lock_flag. Without FS_LOCK_WAIT -EAGAIN
- * when another has one; len 0: to the end. The lock is the open file's: another opening of the same file counts as another. */
+ * when another has one; -EROFS for an exclusive one on a mount without :rw; -ENOLCK when a file has 256 ranges; len 0: to the end. The lock is the open file's: another opening of the same file counts as another. */
 int file_lock(struct file *file, uint32_t flags, uint64_t offset, uint64_t len, deadline until);
 
 /*

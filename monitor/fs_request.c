@@ -47,7 +47,7 @@ bool fs_asks_nobody(const struct fs_stream *fs, int fd)
 {
 	struct fs_attributes attributes;
 
-	return fs->root.plain && fs_path_quick_attributes(&fs->root, fd, &attributes) == 0;
+	return fs->root.local && fs_path_quick_attributes(&fs->root, fd, &attributes) == 0;
 }
 
 /* ---- decoding */

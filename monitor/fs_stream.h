@@ -7,7 +7,8 @@
  * first), then ready (fs_reply.c) until the ring has room for its reply, then
  * freed. Requests pass each other in all of these.
  *
- * What bounds the memory of a stream: FS_IN_FLIGHT requests with their paths, one
+ * What bounds the memory of a stream: FS_IN_FLIGHT requests, whose paths are no more than fit into the ring and one
+ * request besides (those of FS_UPLOADS uploads apart), one
  * list buffer, FS_HANDLES_MAX handles, FS_CACHE_FILES files that are kept open, FS_ASIDE_MOST bytes of
  * files. A guest that reads no replies stops its own stream.
  *
@@ -120,7 +121,7 @@ struct fs_request {
 		struct fs_cancel cancel;
 	} body;        /* decoded; paths are in path[] instead */
 	char *path[2]; /* private copies, behind this struct */
-	size_t paths_len;
+	size_t paths_len; /* bytes of them that count in fs->paths */
 
 	union {
 		struct fs_opened opened;
@@ -194,7 +195,7 @@ struct fs_stream {
 	uint64_t left;    /* once closed: bytes that were in the ring */
 
 	unsigned in_flight;
-	size_t paths; /* bytes of requests' 'path' */
+	size_t paths; /* bytes of paths of requests in flight, uploads' apart */
 	size_t taken; /* bytes of the ring that are taken and, because of 'writes', not consumed */
 	struct fs_request *writes; /* whose bytes lie in the ring, in that order */
 	struct fs_request **last_write;
@@ -257,7 +258,7 @@ void fs_request_go_on(struct fs_request *request, int progress);
 void fs_request_free(struct fs_request *request);
 /*
  * Is an open file one of the mount's own file system, and no server's or daemon's? Another can be mounted
- * beneath it, and an overlay's layers can be anything.
+ * beneath it, and one in a layer of an overlay has that layer's device.
  */
 bool fs_asks_nobody(const struct fs_stream *fs, int fd);
 

@@ -257,6 +257,9 @@ static int make_upload(struct fs_request *request)
 	};
 	fs->uploads = upload;
 	request->uploading = upload;
+	/* It waits for frames behind it: they are taken however long its path. FS_UPLOADS bounds these. */
+	fs->paths -= request->paths_len;
+	request->paths_len = 0;
 	return 0;
 }
 

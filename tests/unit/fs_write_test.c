@@ -514,6 +514,31 @@ START_TEST(files_that_cannot_be_written)
 }
 END_TEST
 
+/* Their bytes are taken, however little the ring and however long the paths. */
+START_TEST(long_paths_on_a_small_ring)
+{
+	struct guest_stream small = fs_guest_open("/rw", 4096, 4096, NULL);
+	struct fs_file_data data = {.data = {"text", 4}};
+	struct guest_stream large = fs;
+	struct fs_file_written written;
+	char path[3001];
+
+	fs = small;
+	for (size_t i = 0; i < sizeof(path); i++)
+		path[i] = i % 2 ? '/' : '.';
+	memcpy(path + sizeof(path) - 3, "/n", 3);
+	for (uint32_t id = 1; id <= 4; id++)
+		begin_file(id, FRAME_MORE, path, NEW);
+	for (uint32_t id = 1; id <= 4; id++) {
+		fs_guest_send_frame(&fs, FS_WRITE_DATA, 0, id, &data);
+		expect_equal(file_end(id, &written), 0);
+		expect_equal(written.length, 4);
+	}
+	guest_stream_close(&fs);
+	fs = large;
+}
+END_TEST
+
 START_TEST(so_many_files_at_once)
 {
 	struct fs_file_written written;
@@ -673,6 +698,7 @@ int main(void)
 	tcase_add_test(tcase, cold_reads_move_the_position);
 	tcase_add_test(tcase, files_are_written_side_by_side);
 	tcase_add_test(tcase, files_that_cannot_be_written);
+	tcase_add_test(tcase, long_paths_on_a_small_ring);
 	tcase_add_test(tcase, so_many_files_at_once);
 	tcase_add_test(tcase, a_file_is_written_behind_its_end);
 	tcase_add_test(tcase, a_file_that_breaks_off);
